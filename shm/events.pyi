@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 EVENTS_MAX: int
 
-class Event(NamedTuple):
+class LoggedEvent(NamedTuple):
     sequence: int
     time_us: int
     level: int
@@ -15,4 +15,4 @@ class EventRing:
     @property
     def last(self) -> int: ...
     def write(self, time_us: int, level: int, text: str) -> None: ...
-    def event(self, sequence: int) -> Event | None: ...
+    def event(self, sequence: int) -> LoggedEvent | None: ...

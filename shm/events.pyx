@@ -38,7 +38,7 @@ cdef struct Ring:
     Cell cells[CELLS]
 
 
-class Event(NamedTuple):
+class LoggedEvent(NamedTuple):
     """One event; `level` as in log lines."""
 
     sequence: int  # from 1, one more for each
@@ -109,4 +109,4 @@ cdef class EventRing:
         if copy.length > TEXT_BYTES or copy.sum != sum_of(&copy, sequence):
             return None
         text = copy.text[:copy.length].decode(errors="replace")
-        return Event(sequence, copy.time_us, copy.level, text)
+        return LoggedEvent(sequence, copy.time_us, copy.level, text)

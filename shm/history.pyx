@@ -30,7 +30,7 @@ cdef uint64_t RESULTS = (<uint64_t>1 << CHECKS_KEPT) - 1
 cdef uint64_t TIME = (<uint64_t>1 << COUNT_SHIFT) - 1
 
 
-class Kind(IntEnum):
+class HistoryKind(IntEnum):
     """Whose row it is."""
 
     PROCESS = 0
@@ -60,7 +60,7 @@ cdef struct Base:
     uint64_t queued
 
 
-cdef class History:
+cdef class LoadHistory:
     """Reads and writes the history of one segment. Control only."""
 
     cdef Segment segment
@@ -250,15 +250,15 @@ cdef class History:
     cdef uint64_t *row(self, int kind, uint32_t index):
         """The words of a row; NULL for what has none."""
         cdef uint64_t number = 0
-        if kind == Kind.BACKEND:
+        if kind == HistoryKind.BACKEND:
             if index >= self.backends:
                 return NULL
             number = 1 + index
-        elif kind == Kind.SERVER:
+        elif kind == HistoryKind.SERVER:
             if index >= self.segment.view.header.slots or self.row_of[index] == NO_ROW:
                 return NULL
             number = 1 + self.backends + self.row_of[index]
-        elif kind == Kind.NAME:
+        elif kind == HistoryKind.NAME:
             if index >= self.names:
                 return NULL
             number = 1 + self.backends + self.servers + index
@@ -304,7 +304,7 @@ cdef class History:
             self.owners[2 * number] - 1: self.owners[2 * number + 1]
             for number in range(self.servers) if self.owners[2 * number] != 0}
 
-    def carry(self, History elder, int kind, uint32_t index, uint32_t of_elder) -> None:
+    def carry(self, LoadHistory elder, int kind, uint32_t index, uint32_t of_elder) -> None:
         """Take a row over from the generation before; nothing where one of them has none."""
         cdef uint64_t *source = elder.row(kind, of_elder)
         cdef uint64_t *target = self.row(kind, index)
@@ -313,7 +313,7 @@ cdef class History:
             for word in range(POINTS):
                 store_relaxed(&target[word], load_relaxed(&source[word]))
 
-    def carry_results(self, History elder, uint32_t slot, uint32_t of_elder) -> None:
+    def carry_results(self, LoadHistory elder, uint32_t slot, uint32_t of_elder) -> None:
         """Take results of checks over; raises IndexError."""
         if slot >= self.segment.view.header.slots or (
                 of_elder >= elder.segment.view.header.slots):

@@ -9,7 +9,7 @@ from shm.atomics cimport load_relaxed
 from shm.segment cimport Segment, backend_counters, frontend_counters, server_counters
 
 
-cdef class Loads:
+cdef class LoadSums:
     """Reads counters."""
 
     cdef Segment segment

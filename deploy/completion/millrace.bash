@@ -11,9 +11,9 @@ _millrace()
             compopt -o filenames
             COMPREPLY=($(compgen -d -- "$word"))
             return ;;
-        -cc|-L|-n|-N|-sf|-st|-S|--socket|--timeout|-m|-x)
+        -cc|-L|-n|-m|-N|-sf|-st|-S|--socket|--timeout|-x)
             return ;;
     esac
-    COMPREPLY=($(compgen -W "-f -c -cc -V -q -D -d -db -W -Ws -p -C -L -n -N -4 -sf -st -dW -dD -dr -dS -dV -S --socket --timeout -h --help -v -vv -vq -vqs -vqb ping add clear commit del disable echo enable get help prepare set show shutdown demo" -- "$word"))
+    COMPREPLY=($(compgen -W "-f -c -cc -V -q -D -d -db -W -Ws -p -C -L -n -m -N -4 -sf -st -dW -dD -dr -dS -dV -S --socket --timeout -h --help -v -vv -vq -vqs -vqb ping add clear commit del disable echo enable get help prepare set show shutdown wait demo" -- "$word"))
 }
 complete -F _millrace millrace

@@ -19,18 +19,18 @@ LEVELS = ("admin", "operator", "user")  # those that may do more first
 LEVEL_USUAL = "operator"
 
 
-class Places(msgspec.Struct):
+class StatedPlaces(msgspec.Struct):
     """Where a program that was started with these files answers."""
 
     stats_sockets: list[str]  # addresses as written, those with the highest level first
     pidfile: str | None = None
 
 
-def read_places(files: Sequence[str], environment: MutableMapping[str, str]) -> Places:
+def read_places(files: Sequence[str], environment: MutableMapping[str, str]) -> StatedPlaces:
     """Read the files, or the usual one; `environment` is changed by their `setenv` lines."""
     messages = Messages()
     sockets: list[tuple[int, str]] = []
-    places = Places([])
+    places = StatedPlaces([])
     for file in expand_sources(files or [CONFIGURATION], messages):
         for words in _lines(file, environment, messages):
             match words:

@@ -27,7 +27,7 @@ from proxy.control.turns import Turns
 OF_THE_PROGRAM = (("show", "proc"), ("show", "version"))
 
 
-class Found(NamedTuple):
+class CalledGeneration(NamedTuple):
     """The generation of a process: the pid that it is shown with, and its commands."""
 
     pid: int
@@ -80,18 +80,18 @@ class Called:
                 received += more
         return received
 
-    def find(self, pid: int) -> Found | None:
+    def find(self, pid: int) -> CalledGeneration | None:
         """The generation that a process is of, or that runs; None: it is of none that lives."""
         segment, board = self.report.runtime.segment, self.report.monitor.board
         shape = segment.shape
         pids = [board.status(position).pid for position in range(len(shape.process_names))]
         if pid == RUNNING or pid in pids:
-            return Found(pids[shape.control_process], self.commands)
+            return CalledGeneration(pids[shape.control_process], self.commands)
         living = self.report.old.living()
         self._of_old = {each.number: self._commands_of(each.number) for each in living}
         for each in living:
             if pid in each.worker_pids():
-                return Found(pid, self._of_old[each.number])
+                return CalledGeneration(pid, self._of_old[each.number])
         return None
 
     def _commands_of(self, number: int) -> list[Command]:

@@ -43,7 +43,7 @@ class Flag(msgspec.Struct, frozen=True):
     idle: str = ""  # why it changes nothing
 
 
-class Command(msgspec.Struct, frozen=True):
+class ProgramCommand(msgspec.Struct, frozen=True):
     """One command; `words` are those with which it may begin, `flags` those that precede it."""
 
     words: tuple[str, ...]
@@ -165,24 +165,24 @@ IDLE_FLAGS = (
 # With which the commands of a stats socket begin; a test compares them with what it knows.
 SOCKET_WORDS = (
     *("add", "clear", "commit", "del", "disable", "echo", "enable", "get", "help", "prepare"),
-    *("set", "show", "shutdown"),
+    *("set", "show", "shutdown", "wait"),
 )
 COMMANDS = (
-    Command(
+    ProgramCommand(
         ("ping",),
         "ping",
         "whether clients are served, as the main process sees it: status 0 yes, 1 no. It needs -p, "
         "or 'pidfile', and neither control nor a stats socket",
         ("-f", "-p", "--timeout"),
     ),
-    Command(
+    ProgramCommand(
         SOCKET_WORDS,
         "show|set|... <words>",
         "ask the stats socket of -S, or the first that answers of those in the files of -f: "
         "status 0 done, 1 refused or no answer. A last word '<<' sends the standard input along",
         ("-f", "-S", "--socket", "--timeout"),
     ),
-    Command(("demo",), "demo", "a nameserver, four servers and a client, to look at"),
+    ProgramCommand(("demo",), "demo", "a nameserver, four servers and a client, to look at"),
 )
 
 FLAG_OF = {name: flag for flag in (*FLAGS, *IDLE_FLAGS) for name in flag.names}

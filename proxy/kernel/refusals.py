@@ -15,7 +15,7 @@ PROC = Path("/proc")
 CGROUPS = Path("/sys/fs/cgroup")
 
 
-class Counted(NamedTuple):
+class Occupancy(NamedTuple):
     """How many there are, and how many there may be."""
 
     used: int
@@ -63,11 +63,11 @@ def backlog_max() -> int | None:
     return int(text) if text else None
 
 
-def tracked_connections() -> Counted | None:
+def tracked_connections() -> Occupancy | None:
     """Connections that nf_conntrack follows; None where it does not."""
     folder = PROC / "sys/net/netfilter"
     used, limit = _text(folder / "nf_conntrack_count"), _text(folder / "nf_conntrack_max")
-    return Counted(int(used), int(limit)) if used and limit else None
+    return Occupancy(int(used), int(limit)) if used and limit else None
 
 
 def throttling() -> Throttling | None:
@@ -82,10 +82,10 @@ def throttling() -> Throttling | None:
     return None
 
 
-def descriptors(pid: int) -> Counted | None:
+def descriptors(pid: int) -> Occupancy | None:
     """Open descriptors of a process, which Linux tells since 6.2, and its limit."""
     with suppress(OSError):
         used = (PROC / str(pid) / "fd").stat().st_size
         if used:
-            return Counted(used, resource.prlimit(pid, resource.RLIMIT_NOFILE)[0])
+            return Occupancy(used, resource.prlimit(pid, resource.RLIMIT_NOFILE)[0])
     return None

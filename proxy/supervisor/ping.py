@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,7 +21,8 @@ from proxy.supervisor.binding import (
     remove_path,
     shut,
 )
-from proxy.supervisor.children import Child
+from proxy.supervisor.children import Children
+from proxy.supervisor.reactor import Reactor
 from proxy.supervisor.watch import Life
 
 BACKLOG = 16
@@ -36,7 +37,10 @@ class PingSocket:
         self._endpoint = Endpoint(SocketFamily.UNIX, ping_path(pidfile))
         self._socket = open_listener(self._endpoint, SocketOptions(BACKLOG, mode=MODE))
         self._identity = path_identity(self._endpoint)
-        self.descriptor = self._socket.fileno()
+
+    def watched(self, reactor: Reactor, verdict: Callable[[], str]) -> None:
+        """Answer from now on."""
+        reactor.watch(self._socket.fileno(), lambda _now: self.answer(verdict))
 
     def answer(self, verdict: Callable[[], str]) -> None:
         """Tell one client; the loop calls again if more wait."""
@@ -45,8 +49,9 @@ class PingSocket:
             with client, suppress(OSError):
                 client.send(f"{verdict()}\n".encode(), socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
 
-    def close(self) -> None:
+    def close(self, reactor: Reactor) -> None:
         """End; a successor's socket in the same place stays."""
+        reactor.forget(self._socket.fileno())
         remove_path(self._endpoint, self._identity)
         shut(self._socket, self._endpoint)
 
@@ -60,10 +65,14 @@ def is_wanted(pidfile: str | None) -> bool:
     return False
 
 
-def verdict(workers: Iterable[Child], services: Iterable[Child], *, stopping: bool) -> str:
+def verdict(children: Children, *, stopping: bool) -> str:
     """One line of how it goes: well, while any worker serves. At a stop sessions go on ending."""
-    workers = list(workers)
-    away = [child.name for child in (*workers, *services) if child.watch.life is not Life.SERVING]
+    workers = list(children.workers)
+    away = [
+        child.name
+        for child in (*workers, *children.services)
+        if child.watch.life is not Life.SERVING
+    ]
     serving = sum(child.watch.life is Life.SERVING for child in workers)
     if stopping:
         return f"{OK}: stopping; {serving} of {len(workers)} workers finish their sessions"

@@ -92,16 +92,14 @@ class Supervisor:
         self._reactor.watch(
             signals.descriptor, lambda now: self._signalled(signals, now), urgent=True
         )
-        ping = self.ping
-        if ping is not None:
-            self._reactor.watch(ping.descriptor, lambda _now: ping.answer(self._verdict))
+        if self.ping is not None:
+            self.ping.watched(self._reactor, self._verdict)
         try:
             while self.current.phase is not Phase.ENDED or self._old or self._burial:
                 self._round()
         finally:
-            if ping is not None:
-                self._reactor.forget(ping.descriptor)
-                ping.close()
+            if self.ping is not None:
+                self.ping.close(self._reactor)
             self._reactor.forget(signals.descriptor)
             signals.close()
             with self._faults.contained("ending the master CLI"):
@@ -109,8 +107,7 @@ class Supervisor:
         return self._end or End.FAILED
 
     def _verdict(self) -> str:
-        children = self.current.children
-        return verdict(children.workers, children.services, stopping=self._end is not None)
+        return verdict(self.current.children, stopping=self._end is not None)
 
     def _round(self) -> None:
         """Take a turn and wait; no exception gets past here, not even that of telling of one."""
@@ -257,9 +254,8 @@ class Supervisor:
         self._notifier.stopping()
         self._abandon_reload(now)
         if self.current.phase is Phase.RUNNING:
-            self.current.runtime.log(
-                LogLevel.WARNING, "stopping softly: no new connections are accepted"
-            )
+            told = "stopping softly: no new connections are accepted"
+            self.current.runtime.log(LogLevel.WARNING, told)
             held = self.current.sockets.held
             clients = {id(item.socket) for item in self.current.runtime.listeners}
             self.current.soft_stop(

@@ -133,6 +133,7 @@ def test_each_flag_of_the_table_is_read_as_the_table_says() -> None:
         "CONFIGURATION": "x",
         "NUMBER": "7",
         "PIDS": "7",
+        "SOCKET": "x",
     }
     for flag in (*FLAGS, *IDLE_FLAGS):
         for name in flag.names:

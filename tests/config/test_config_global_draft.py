@@ -13,6 +13,7 @@ OF_READING = {"splice", "accept_families"} | {
     "key_beside",
     "key_replaces_suffix",
     "tls_refused",
+    "shared_settings",
 }
 
 

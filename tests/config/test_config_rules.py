@@ -18,7 +18,6 @@ STATS = "listen stats\n    mode http\n    bind 127.0.0.1:1\n    timeout client 1
             "failed to open pattern file </etc/paths> (No such file",
         ),
         ("deny if { src -M -f /etc/passwd }", "is not a valid IPv4 or IPv6 address"),
-        ("deny if { path,map_regm(/etc/hosts) x }", "unknown converter 'map_regm', or not supp"),
         ("deny if { path,map(/etc/hosts,a,b) x }", "'map': write map(<file>[,<default value>])"),
         ("deny if { path,map_str_int(/dev/null,x) 1 }", "default value': 'x' is not a number"),
         ("deny if { path,map_str_ip(/dev/null,x) 1 }", "cannot parse default ip <x>"),

@@ -16,7 +16,7 @@ from proxy.config.model.settings import Bind, Endpoint, Origin, Proxy, SocketFam
 from proxy.control.metrics import kernel
 from proxy.kernel import refusals
 from proxy.kernel.listening import listening
-from proxy.kernel.refusals import Counted, Throttling, extended_counters
+from proxy.kernel.refusals import Occupancy, Throttling, extended_counters
 from tests.support.common import free_port
 from tests.support.control.http import get
 from tests.support.control.sections import METRICS
@@ -93,7 +93,7 @@ def test_ports_and_descriptors_are_the_kernels(world: World) -> None:
     if Path("/proc/self/fd").stat().st_size:  # Linux 6.2
         counted = len(list(Path(f"/proc/{world.pid}/fd").iterdir()))
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        assert refusals.descriptors(world.pid) == Counted(counted, limit)
+        assert refusals.descriptors(world.pid) == Occupancy(counted, limit)
 
 
 def test_too_many_listening_sockets_are_not_read(
@@ -134,7 +134,7 @@ def test_files_of_another_kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         path.write_text(text)
     assert [ask() for ask in asked] == [
         28_232,
-        Counted(12, 262_144),
+        Occupancy(12, 262_144),
         Throttling(7, 1.5),
         {"overflows": 2, "drops": 3},
     ]

@@ -16,18 +16,18 @@ from proxy.control.page.front import front
 from proxy.control.page.markup import amount, chip, of_limit
 from proxy.control.page.plain import plain
 from proxy.control.page.rows import last_check
-from proxy.control.page.subject import Moment, Subject
+from proxy.control.page.subject import PageMoment, PageSubject
 from proxy.control.page.things import Things
 from proxy.control.page.view import View, parse
 from proxy.control.rows.monitor import Monitor
 from proxy.control.rows.report import Report
-from proxy.control.situation.faults import Faults
+from proxy.control.situation.faults import SiteFaults
 from proxy.runtime import now_ms
 from resolverd.dns.answer import Status
 from shm.agents import AgentWriter
 from shm.check_status import CheckStatus
 from shm.check_texts import CheckTextWriter
-from shm.history import History
+from shm.history import LoadHistory
 from shm.slots import AdminTableWriter
 from shm.states import AdminFlag, AgentState, HealthState
 from tests.support.control.pair import RESOLVERD
@@ -88,17 +88,17 @@ def world() -> Iterator[World]:
     made.close()
 
 
-def subject_of(world: World) -> Subject:
+def subject_of(world: World) -> PageSubject:
     """All that pages are made from, after a look at everything."""
     report = Report(world.runtime, Monitor(world.runtime, now_ms()))
-    faults, history = Faults(report), History(world.segment)
+    faults, history = SiteFaults(report), LoadHistory(world.segment)
     history.look(now_ms())
     list(faults.steps())
-    return Subject(report, faults, history, Mail(world.runtime))
+    return PageSubject(report, faults, history, Mail(world.runtime))
 
 
-def moment(**view: str | int) -> Moment:
-    return Moment.of(StatsPage("/", show_legends=True), View("/", **view), "/metrics")
+def moment(**view: str | int) -> PageMoment:
+    return PageMoment.of(StatsPage("/", show_legends=True), View("/", **view), "/metrics")
 
 
 def text_of(pieces: Iterator[Piece] | None) -> str:

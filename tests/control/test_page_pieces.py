@@ -9,8 +9,8 @@ import pytest
 from proxy.control.page.pictures import (
     HEIGHT,
     WIDTH,
+    Curve,
     Frame,
-    Line,
     Mark,
     nice,
     picture,
@@ -54,7 +54,7 @@ def test_a_picture_draws_gaps_marks_and_the_moment_asked_about() -> None:
     values: list[int | None] = [None] * 90 + [3] * 30 + [None] * 30 + [40] * 30
     marks = [Mark(NOW_MS - 60_000, "a <b>"), Mark(NOW_MS - 2_000_000, "long ago")]
     frame = Frame(NOW_MS, marks, NOW_MS - 300_000, ("03:15", "03:25", "03:30"))
-    drawn = picture("Sessions", [Line("sessions", values)], frame)
+    drawn = picture("Sessions", [Curve("sessions", values)], frame)
     assert drawn.count('class="gap"') == 1
     assert drawn.count('class="mark"') == 1
     assert "<title>a &lt;b&gt;</title>" in drawn
@@ -62,7 +62,7 @@ def test_a_picture_draws_gaps_marks_and_the_moment_asked_about() -> None:
     assert "at 03:25 3, at most 40" in drawn
     assert f'viewBox="0 0 {WIDTH} {HEIGHT}"' in drawn
     assert drawn.count("L") < 10  # a level stretch has two points
-    assert "nothing seen yet" in picture("Sessions", [Line("s", [None] * POINTS_KEPT)], frame)
+    assert "nothing seen yet" in picture("Sessions", [Curve("s", [None] * POINTS_KEPT)], frame)
 
 
 def test_the_newest_point_is_at_the_right_edge() -> None:

@@ -141,6 +141,6 @@ def test_finding_87_servers_of_a_label_keep_their_place_and_their_health_through
     assert "hold nx" in program.ask(f"show resolution {LABEL}")
 
 
-def test_finding_68_the_address_of_a_check_is_a_number() -> None:
-    place, text = only_alert(listen_with("server s 127.0.0.2:80 check addr check.test"))
-    assert (place, "'addr' expects an IP address, not 'check.test'" in text) == (7, True)
+def test_finding_68_the_name_of_a_check_is_resolved_once_or_refused() -> None:
+    place, text = only_alert(listen_with("server s 127.0.0.2:80 check addr check.invalid"))
+    assert (place, "cannot resolve host name 'check.invalid'" in text) == (7, True)

@@ -134,7 +134,7 @@ def test_the_outcome_is_told_and_told_again(site: Site) -> None:
     answer = site.ask("reload; show version")
     assert SUCCESS.fullmatch(answer), answer
     assert site.ask("show startup-logs") == answer.partition("--\n")[2] + "\n"
-    site.more.write_text("listen more\n  nonsense\n")
+    site.more.write_text("backend more\n  nonsense\n")
     try:
         answer = site.ask("@master reload")
         assert re.fullmatch(

@@ -22,7 +22,7 @@ from proxy.control.page.forms import ACTIONS, Tokens, fields_of
 from proxy.control.page.front import front
 from proxy.control.page.plain import plain as plain_page
 from proxy.control.page.style import STYLE, STYLE_WORD, icon
-from proxy.control.page.subject import Moment, Subject
+from proxy.control.page.subject import PageMoment, PageSubject
 from proxy.control.page.things import Things
 from proxy.control.page.view import View, parse
 from proxy.control.rows.stat_format import Format, render
@@ -54,7 +54,7 @@ READING = ("GET", "HEAD")
 class Pages:
     """Answers for one program; `orders` changes servers."""
 
-    def __init__(self, subject: Subject, turns: Turns, orders: SetServer) -> None:
+    def __init__(self, subject: PageSubject, turns: Turns, orders: SetServer) -> None:
         self.subject = subject
         self.turns = turns
         self.orders = orders
@@ -73,7 +73,7 @@ class Pages:
         found = self.file(page, view)
         if found is not None:
             return found
-        moment = Moment.of(page, view, metrics_path)
+        moment = PageMoment.of(page, view, metrics_path)
         if writes:
             moment = moment._replace(writes=True, token=self.tokens.make(page.uri))
         return self.shown(moment, request)
@@ -92,7 +92,7 @@ class Pages:
                 return streamed(HTTPStatus.OK, content_type, self.turns.chunks(rows))
         return None
 
-    def shown(self, moment: Moment, request: Request) -> Response:
+    def shown(self, moment: PageMoment, request: Request) -> Response:
         """The page itself, for people."""
         view = moment.view
         if "text" in view.words or _wants_text(request):

@@ -19,10 +19,10 @@ from proxy.control.http.pages import Pages
 from proxy.control.http.request import Request
 from proxy.control.http.services import HttpServices
 from proxy.control.limits import TICK_SECONDS
-from proxy.control.page.subject import Subject
+from proxy.control.page.subject import PageSubject
 from proxy.control.places import Client
 from proxy.control.rows.report import Report
-from proxy.control.situation.faults import Faults
+from proxy.control.situation.faults import SiteFaults
 from proxy.control.situation.recorder import Recorder
 from proxy.control.turns import Turns
 from proxy.runtime import now_ms
@@ -41,12 +41,12 @@ class HttpSockets:
         mail: Mail,
         orders: SetServer,
     ) -> None:
-        self.faults: Faults | None = None
+        self.faults: SiteFaults | None = None
         self.recorder: Recorder | None = None
         pages = None
         if any(proxy.http is not None and proxy.http.page for proxy in frontends.values()):
-            self.faults, self.recorder = Faults(report), Recorder(report)
-            subject = Subject(report, self.faults, self.recorder.history, mail)
+            self.faults, self.recorder = SiteFaults(report), Recorder(report)
+            subject = PageSubject(report, self.faults, self.recorder.history, mail)
             pages = Pages(subject, turns, orders)
         self.services = HttpServices(report, turns, pages)
         self.report = report

@@ -17,7 +17,7 @@ from proxy.control.metrics.families import Labels, MetricFamily, Sample, labels_
 from proxy.control.rows.report import Report
 from proxy.kernel import refusals
 from proxy.kernel.listening import Listening, listening
-from proxy.kernel.refusals import Counted
+from proxy.kernel.refusals import Occupancy
 
 FAMILIES = {SocketFamily.IPV4: socket.AF_INET, SocketFamily.IPV6: socket.AF_INET6}
 Address = tuple[int, str, int]  # family, host, port
@@ -70,15 +70,15 @@ class KernelMetrics:
 
         Left out where more sockets listen than can be read without keeping others waiting.
         """
-        found: dict[Address, Counted] = {}
+        found: dict[Address, Occupancy] = {}
         with suppress(OSError):
             for number, each in enumerate(self.listening()):
                 if number == LISTENING_READ_MAX:
                     return
                 address = (each.family, each.host, each.port)
                 if address in self.labels:
-                    used, limit = found.get(address, Counted(0, 0))
-                    found[address] = Counted(used + each.waiting, limit + each.limit)
+                    used, limit = found.get(address, Occupancy(0, 0))
+                    found[address] = Occupancy(used + each.waiting, limit + each.limit)
         samples = [(self.labels[address], counted) for address, counted in found.items()]
         text = "Clients that are not accepted yet, over all sockets of the address"
         yield from limited("millrace_listen_queue", text, samples)
@@ -88,7 +88,7 @@ class KernelMetrics:
         for family in {family for family, _, _ in self.labels}:
             yield from listening(family)
 
-    def descriptors(self) -> list[tuple[Labels, Counted]]:
+    def descriptors(self) -> list[tuple[Labels, Occupancy]]:
         """Those of each child, where the kernel tells them."""
         board, names = self.report.monitor.board, self.report.runtime.segment.shape.process_names
         counted = {
@@ -101,7 +101,9 @@ class KernelMetrics:
         ]
 
 
-def limited(name: str, text: str, counted: list[tuple[Labels, Counted]]) -> Iterator[MetricFamily]:
+def limited(
+    name: str, text: str, counted: list[tuple[Labels, Occupancy]]
+) -> Iterator[MetricFamily]:
     """What there is of something, and its limit; nothing where the kernel tells nothing."""
     if not counted:
         return

@@ -10,13 +10,13 @@ from html import escape
 
 from proxy.control.page.markup import TABLE_END, row, table
 from proxy.control.page.pictures import Mark
-from proxy.control.page.subject import Moment, Subject
+from proxy.control.page.subject import PageMoment, PageSubject
 
 EVENTS_SHOWN = 12
 COLUMNS = "<time|<what"
 
 
-def changes(subject: Subject, moment: Moment) -> list[Mark]:
+def changes(subject: PageSubject, moment: PageMoment) -> list[Mark]:
     """The last things that changed, oldest first, whatever they concern."""
     if not moment.page.show_legends:
         change = subject.faults.last_change
@@ -31,7 +31,7 @@ def changes(subject: Subject, moment: Moment) -> list[Mark]:
     ]
 
 
-def changes_table(subject: Subject, moment: Moment) -> str:
+def changes_table(subject: PageSubject, moment: PageMoment) -> str:
     """The same as a table, newest first; nothing where texts are not shown."""
     marks = changes(subject, moment) if moment.page.show_legends else []
     if not marks:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from proxy.config.model.settings import Proxy, Server
-from proxy.control.page.subject import Subject
+from proxy.control.page.subject import PageSubject
 from proxy.control.page.view import View
 from proxy.control.situation.faults import FaultKind
-from proxy.control.situation.ways import Health
+from proxy.control.situation.ways import WayHealth
 
 T = TypeVar("T")
 
@@ -42,7 +42,7 @@ def sorts(view: View) -> str:
     return f"<small>{' '.join(links)}</small>"
 
 
-def backends(subject: Subject, view: View, shown: Sequence[Proxy]) -> list[Proxy]:
+def backends(subject: PageSubject, view: View, shown: Sequence[Proxy]) -> list[Proxy]:
     """Backends in the order of the view."""
     if view.sort == "name":
         return sorted(shown, key=lambda proxy: proxy.name)
@@ -62,7 +62,7 @@ def backends(subject: Subject, view: View, shown: Sequence[Proxy]) -> list[Proxy
     return sorted(shown, key=bad)
 
 
-def servers(subject: Subject, view: View, proxy: Proxy) -> tuple[list[Server], list[Server]]:
+def servers(subject: PageSubject, view: View, proxy: Proxy) -> tuple[list[Server], list[Server]]:
     """The servers of a backend in the order of the view, and its free slots apart."""
     faults = subject.faults.of(proxy)
     free = {slot for slot, fault in faults.items() if subject.faults.is_free(slot, fault)}
@@ -84,9 +84,9 @@ def servers(subject: Subject, view: View, proxy: Proxy) -> tuple[list[Server], l
     return shown, [server for server in table if server.slot in free]
 
 
-def frontends(subject: Subject, shown: Sequence[Proxy]) -> list[Proxy]:
+def frontends(subject: PageSubject, shown: Sequence[Proxy]) -> list[Proxy]:
     """Frontends, those first behind which something is wrong."""
-    order = (Health.BROKEN, Health.WEAK, Health.WELL, Health.UNKNOWN)
+    order = (WayHealth.BROKEN, WayHealth.WEAK, WayHealth.WELL, WayHealth.UNKNOWN)
 
     def bad(proxy: Proxy) -> int:
         if proxy.frontend_index in subject.faults.closed:

@@ -8,7 +8,7 @@ from itertools import islice
 
 from proxy.control.metrics.dns import preferred_words
 from proxy.control.page.markup import TABLE_END, alarming, chip, row, table
-from proxy.control.page.subject import Moment, Subject
+from proxy.control.page.subject import PageMoment, PageSubject
 from proxy.control.rows.resolution_record import dropped_in_ms, last_valid_ms
 from resolverd.config import ResolutionSettings
 from resolverd.dns.answer import Status
@@ -35,7 +35,7 @@ def resolution_state(record: Mapping[str, int], left_ms: int | None) -> str:
     return chip(f"{words}, dropped in {left_ms // 1000} s", "warn")
 
 
-def names_table(subject: Subject, moment: Moment) -> Iterator[str]:
+def names_table(subject: PageSubject, moment: PageMoment) -> Iterator[str]:
     """One row for each name, those that fail first; of many, the first."""
     every = subject.names.resolutions
     if not every:
@@ -52,7 +52,7 @@ def names_table(subject: Subject, moment: Moment) -> Iterator[str]:
         yield f'<p class="quiet">and {left:,} more names <code>show resolution</code></p>\n'
 
 
-def name_row(subject: Subject, moment: Moment, resolution: ResolutionSettings) -> str:
+def name_row(subject: PageSubject, moment: PageMoment, resolution: ResolutionSettings) -> str:
     """One name."""
     record = subject.report.monitor.counters.resolution(resolution.index)
     holds = subject.names.sections[resolution.section].holds
@@ -77,7 +77,7 @@ def name_row(subject: Subject, moment: Moment, resolution: ResolutionSettings) -
     )
 
 
-def nameservers_table(subject: Subject) -> Iterator[str]:
+def nameservers_table(subject: PageSubject) -> Iterator[str]:
     """One row for each nameserver; of many, the first."""
     sections = subject.report.settings.resolverd.sections
     every = (

@@ -14,7 +14,7 @@ from html import escape
 from urllib.parse import parse_qsl
 
 from proxy.config.model.settings import Proxy, Server
-from proxy.control.page.subject import Moment
+from proxy.control.page.subject import PageMoment
 
 ACTIONS = {
     "ready": "ready: takes sessions",
@@ -61,7 +61,7 @@ def fields_of(body: bytes) -> dict[str, list[str]]:
     return found
 
 
-def order_form(moment: Moment, proxy: Proxy, servers: Sequence[Server]) -> str:
+def order_form(moment: PageMoment, proxy: Proxy, servers: Sequence[Server]) -> str:
     """The form for some servers of a backend."""
     view = moment.view
     action = view.link(page=view.page)

@@ -7,7 +7,7 @@ from html import escape
 
 from proxy.control.commands.show_info import Info
 from proxy.control.page.style import STYLE_WORD
-from proxy.control.page.subject import Moment, Subject
+from proxy.control.page.subject import PageMoment, PageSubject
 from proxy.control.page.view import View
 from proxy.control.situation.sentence import Counts, count, last_change, state
 
@@ -29,7 +29,7 @@ def severity(counts: Counts, found: int) -> str:
     return "amber" if found else "up"
 
 
-def page_title(subject: Subject, moment: Moment, counts: Counts, found: int) -> str:
+def page_title(subject: PageSubject, moment: PageMoment, counts: Counts, found: int) -> str:
     """Beginning with what is wrong: a tab shows no more."""
     node = moment.page.node or str(Info(subject.report).fixed()["node"])
     if counts.services_down:
@@ -37,17 +37,17 @@ def page_title(subject: Subject, moment: Moment, counts: Counts, found: int) -> 
     return f"({found} wrong) {node} - Millrace" if found else f"{node} - Millrace"
 
 
-def age_ms(subject: Subject, moment: Moment) -> int:
+def age_ms(subject: PageSubject, moment: PageMoment) -> int:
     """How old the data is: since control looked last."""
     return max(0, moment.now_ms - subject.report.monitor.process.looked_ms)
 
 
-def age_words(subject: Subject, moment: Moment) -> str:
+def age_words(subject: PageSubject, moment: PageMoment) -> str:
     """The same for people."""
     return f"data {age_ms(subject, moment) / 1000:.1f} s old"
 
 
-def _clock(subject: Subject, moment: Moment) -> str:
+def _clock(subject: PageSubject, moment: PageMoment) -> str:
     now = time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(moment.unix_s))
     old = "bad" if age_ms(subject, moment) > STALE_MS else ""
     return (
@@ -69,7 +69,7 @@ def _refresh(view: View) -> str:
 
 
 def opening(
-    subject: Subject, moment: Moment, counts: Counts, found: int, *, place: str = ""
+    subject: PageSubject, moment: PageMoment, counts: Counts, found: int, *, place: str = ""
 ) -> str:
     """From the doctype to the first heading; `place` names the page where it is not the first."""
     view = moment.view
@@ -99,7 +99,7 @@ def opening(
     )
 
 
-def _identity(subject: Subject, moment: Moment) -> str:
+def _identity(subject: PageSubject, moment: PageMoment) -> str:
     values, page = Info(subject.report).fixed(), moment.page
     version = "" if page.hide_version else f" {escape(str(values['Version']))}"
     node = escape(page.node or str(values["node"]))
@@ -118,7 +118,7 @@ def _told(view: View) -> str:
     return f'<p class="{kind}" role="status">{text}</p>\n'
 
 
-def _failed_reload(subject: Subject) -> str:
+def _failed_reload(subject: PageSubject) -> str:
     """That the last reload failed; empty when it did not."""
     failed_unix_s = subject.report.runtime.segment.reload_failed_unix_s
     if not failed_unix_s:
@@ -130,7 +130,7 @@ def _failed_reload(subject: Subject) -> str:
     )
 
 
-def closing(moment: Moment) -> str:
+def closing(moment: PageMoment) -> str:
     """Where programs find the same."""
     view = moment.view
     metrics = moment.metrics_path

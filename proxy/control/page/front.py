@@ -16,7 +16,7 @@ from proxy.control.page.changes import changes, changes_table
 from proxy.control.page.dns import names_table, nameservers_table
 from proxy.control.page.frame import closing, opening
 from proxy.control.page.markup import TABLE_END, age, amount, table
-from proxy.control.page.pictures import Line, picture
+from proxy.control.page.pictures import Curve, picture
 from proxy.control.page.processes import old_generations, processes
 from proxy.control.page.rows import (
     BACKEND_COLUMNS,
@@ -27,16 +27,16 @@ from proxy.control.page.rows import (
     server_row,
 )
 from proxy.control.page.subject import (
-    Moment,
-    Subject,
+    PageMoment,
+    PageSubject,
     counts_of,
     generation_mark,
     shown_proxies,
 )
 from proxy.control.page.way import way
 from proxy.control.situation.sentence import count
-from proxy.control.situation.troubles import SHOWN_MAX, Found, Kind, Trouble
-from shm.history import Kind as HistoryKind
+from proxy.control.situation.troubles import SHOWN_MAX, FoundProblems, Problem, TroubleKind
+from shm.history import HistoryKind
 
 BACKENDS_AT_ONCE = 15
 FRONTENDS_AT_ONCE = 15
@@ -44,7 +44,7 @@ SERVERS_AT_ONCE = 40  # of all backends of one page: where there are more, their
 WAYS_MAX = 3  # of troubles that have their way drawn
 
 
-def front(subject: Subject, moment: Moment) -> Iterator[str]:
+def front(subject: PageSubject, moment: PageMoment) -> Iterator[str]:
     """The whole page."""
     shown = shown_proxies(subject, moment)
     found = subject.troubles.find(shown)
@@ -62,7 +62,7 @@ def front(subject: Subject, moment: Moment) -> Iterator[str]:
     yield closing(moment)
 
 
-def wrong(subject: Subject, moment: Moment, found: list[Found]) -> Iterator[str]:
+def wrong(subject: PageSubject, moment: PageMoment, found: list[FoundProblems]) -> Iterator[str]:
     """What is wrong, worst first, a page of it at a time."""
     if not found:
         yield f'<p class="fine">Nothing is wrong.</p>\n{_quiet(subject)}'
@@ -72,21 +72,21 @@ def wrong(subject: Subject, moment: Moment, found: list[Found]) -> Iterator[str]
     for number, each in enumerate(choosing.part(found, moment.view.page, SHOWN_MAX)):
         trouble = subject.troubles.tell(each)
         drawn = ""
-        if each.kind is Kind.BACKEND and number < WAYS_MAX:
+        if each.kind is TroubleKind.BACKEND and number < WAYS_MAX:
             proxy = subject.report.servers.backends[each.number]
             drawn = way(subject.ways.to(proxy, subject.troubles.example(each)), moment.view)
         yield trouble_item(moment, trouble, drawn)
     yield f"</ul>\n{choosing.pager(moment.view, len(found), SHOWN_MAX)}{_quiet(subject)}"
 
 
-def trouble_item(moment: Moment, trouble: Trouble, drawn: str) -> str:
+def trouble_item(moment: PageMoment, trouble: Problem, drawn: str) -> str:
     """One thing that is wrong."""
     kind = "amber" if trouble.severity else "down"
     name = escape(trouble.subject)
-    if trouble.kind is Kind.BACKEND:
+    if trouble.kind is TroubleKind.BACKEND:
         link = moment.view.link(backend=trouble.subject)
         name = f'<a href="{link}">{name}</a>'
-    elif trouble.kind is Kind.NAME:
+    elif trouble.kind is TroubleKind.NAME:
         name = f'<a href="{moment.view.link(name=trouble.subject)}">{name}</a>'
     since = ""
     if trouble.since_ms:
@@ -101,7 +101,7 @@ def trouble_item(moment: Moment, trouble: Trouble, drawn: str) -> str:
     )
 
 
-def _quiet(subject: Subject) -> str:
+def _quiet(subject: PageSubject) -> str:
     """What is out by order, and what waits for a record: not wrong."""
     _, ordered, free = subject.faults.counts()
     said = []
@@ -112,7 +112,7 @@ def _quiet(subject: Subject) -> str:
     return f'<p class="quiet">Not wrong: {"; ".join(said)}.</p>\n' if said else ""
 
 
-def totals(subject: Subject, moment: Moment) -> Iterator[str]:
+def totals(subject: PageSubject, moment: PageMoment) -> Iterator[str]:
     """The figures of the whole program, each with its name in `show info`, and their picture."""
     values = Info(subject.report).values()
     tiles = (
@@ -134,12 +134,12 @@ def totals(subject: Subject, moment: Moment) -> Iterator[str]:
     sessions = [None if each is None else each[0] for each in points]
     rate = [None if each is None else each[1] for each in points]
     yield '<h2>The last 15 minutes</h2>\n<div class="pictures">'
-    yield picture("Sessions", [Line("sessions", sessions)], frame)
-    yield picture("Connections per second", [Line("connections/s", rate)], frame)
+    yield picture("Sessions", [Curve("sessions", sessions)], frame)
+    yield picture("Connections per second", [Curve("connections/s", rate)], frame)
     yield "</div>\n"
 
 
-def _frontends(subject: Subject, moment: Moment, shown: Sequence[Proxy]) -> Iterator[str]:
+def _frontends(subject: PageSubject, moment: PageMoment, shown: Sequence[Proxy]) -> Iterator[str]:
     """One row for each frontend, trouble first."""
     every = [proxy for proxy in shown if proxy.frontend_index is not None]
     ordered = choosing.frontends(subject, every)
@@ -152,7 +152,7 @@ def _frontends(subject: Subject, moment: Moment, shown: Sequence[Proxy]) -> Iter
     yield TABLE_END + choosing.pager(moment.view, len(ordered), FRONTENDS_AT_ONCE)
 
 
-def _backends(subject: Subject, moment: Moment, shown: Sequence[Proxy]) -> Iterator[str]:
+def _backends(subject: PageSubject, moment: PageMoment, shown: Sequence[Proxy]) -> Iterator[str]:
     """One row for each backend; the servers of those that fit, the first ones in trouble."""
     every = [proxy for proxy in shown if proxy.backend_index is not None]
     ordered = choosing.backends(subject, moment.view, every)
@@ -173,7 +173,7 @@ def _backends(subject: Subject, moment: Moment, shown: Sequence[Proxy]) -> Itera
             yield from servers_of(subject, moment, proxy, SERVERS_AT_ONCE)
 
 
-def servers_of(subject: Subject, moment: Moment, proxy: Proxy, size: int) -> Iterator[str]:
+def servers_of(subject: PageSubject, moment: PageMoment, proxy: Proxy, size: int) -> Iterator[str]:
     """The servers of one backend, those in trouble first, its free slots folded."""
     ordered, free = choosing.servers(subject, moment.view, proxy)
     page = min(moment.view.page, max(1, -(-len(ordered) // size)))

@@ -28,7 +28,7 @@ class Mark(NamedTuple):
     text: str
 
 
-class Line(NamedTuple):
+class Curve(NamedTuple):
     """One curve of a picture."""
 
     name: str
@@ -154,7 +154,7 @@ def marks(frame: Frame) -> str:
     return "".join(pieces)
 
 
-def picture(title: str, lines: Sequence[Line], frame: Frame) -> str:
+def picture(title: str, lines: Sequence[Curve], frame: Frame) -> str:
     """One figure: curves over the time of the frame, with the last values in words."""
     known = [value for line in lines for value in line.values if value is not None]
     if not known:
@@ -179,7 +179,7 @@ def picture(title: str, lines: Sequence[Line], frame: Frame) -> str:
     )
 
 
-def _said(lines: Sequence[Line], frame: Frame) -> str:
+def _said(lines: Sequence[Curve], frame: Frame) -> str:
     """The values now, or at the moment asked about, and the highest."""
     asked = None if frame.at_ms is None else frame.point(frame.at_ms)
     pieces = []

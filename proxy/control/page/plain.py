@@ -11,14 +11,14 @@ from proxy.control.commands.show_info import Info
 from proxy.control.page import choosing
 from proxy.control.page.frame import age_words
 from proxy.control.page.markup import amount
-from proxy.control.page.subject import Moment, Subject, counts_of, shown_proxies
+from proxy.control.page.subject import PageMoment, PageSubject, counts_of, shown_proxies
 from proxy.control.situation.faults import FaultKind
 from proxy.control.situation.sentence import sentence
-from proxy.control.situation.troubles import SHOWN_MAX, Severity
+from proxy.control.situation.troubles import SHOWN_MAX, Urgency
 
 COLUMNS = 80
 BACKENDS_SHOWN_MAX = 20
-MARKS = {Severity.DOWN: "!!", Severity.IMPAIRED: " !", Severity.THREATENED: " ?"}
+MARKS = {Urgency.DOWN: "!!", Urgency.IMPAIRED: " !", Urgency.THREATENED: " ?"}
 
 
 def wrapped(text: str, first: str = "", rest: str = "") -> str:
@@ -28,7 +28,7 @@ def wrapped(text: str, first: str = "", rest: str = "") -> str:
     return "\n".join(lines) + "\n"
 
 
-def plain(subject: Subject, moment: Moment) -> Iterator[str]:
+def plain(subject: PageSubject, moment: PageMoment) -> Iterator[str]:
     """The whole text."""
     shown = shown_proxies(subject, moment)
     found = subject.troubles.find(shown)
@@ -53,7 +53,7 @@ def plain(subject: Subject, moment: Moment) -> Iterator[str]:
     yield from _backends(subject, moment, every)
 
 
-def _totals(subject: Subject) -> str:
+def _totals(subject: PageSubject) -> str:
     values = Info(subject.report).values()
     said = (
         f"{values['CurrConns']} sessions, {values['ConnRate']} connections/s, "
@@ -63,7 +63,7 @@ def _totals(subject: Subject) -> str:
     return f"\n{wrapped(said)}\n"
 
 
-def _backends(subject: Subject, moment: Moment, every: list[Proxy]) -> Iterator[str]:
+def _backends(subject: PageSubject, moment: PageMoment, every: list[Proxy]) -> Iterator[str]:
     """A line for each backend, trouble first; as many as a screen has."""
     yield f"{'BACKEND':<26} {'STATE':<5} {'UP/ALL':>9} {'OUT':>4} {'QUEUE':>6} "
     yield f"{'SESSIONS':>9} {'RATE':>7} {'ERRORS':>7}\n"

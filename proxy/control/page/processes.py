@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from proxy.control.commands.show_info import uptime_text
 from proxy.control.page.markup import TABLE_END, alarming, amount, chip, row, table
-from proxy.control.page.subject import Subject
+from proxy.control.page.subject import PageSubject
 from proxy.control.situation.troubles import STALE_MS
 from proxy.runtime import now_ms
 
@@ -13,7 +13,7 @@ PROCESSES_SHOWN_MAX = 24
 PROCESS_COLUMNS = "<process|<state|pid|restarts|heartbeat|sessions|accepted|to clients"
 
 
-def processes(subject: Subject) -> list[str]:
+def processes(subject: PageSubject) -> list[str]:
     """One row for each child process; of many workers the first."""
     monitor, now = subject.report.monitor, now_ms()
     count = subject.report.runtime.workers
@@ -45,7 +45,7 @@ def processes(subject: Subject) -> list[str]:
     return pieces
 
 
-def old_generations(subject: Subject) -> str:
+def old_generations(subject: PageSubject) -> str:
     """One row for each generation that finishes its sessions; nothing without one."""
     old, now = subject.report.old.living(), now_ms()
     if not old:

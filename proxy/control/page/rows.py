@@ -7,13 +7,13 @@ from html import escape
 from proxy.config.model.settings import Proxy, Server
 from proxy.control.page.markup import age, alarming, amount, chip, of_limit, row
 from proxy.control.page.pictures import Values, spark, strip
-from proxy.control.page.subject import Moment, Subject
+from proxy.control.page.subject import PageMoment, PageSubject
 from proxy.control.rows.stat_rows import Row
 from proxy.control.situation.faults import Fault, FaultKind
-from proxy.control.situation.ways import Health
+from proxy.control.situation.ways import WayHealth
 from proxy.server_table import spare_slots
 from shm.check_status import CheckStatus
-from shm.history import Kind
+from shm.history import HistoryKind
 
 SERVER_COLUMNS = (
     "<server|<address|<status|for|<last check|<last 60 checks|weight|queue|sessions/limit|rate/s|"
@@ -27,10 +27,10 @@ FRONTEND_COLUMNS = (
     "<frontend|<status|<behind it|sessions/limit|rate/s|limit/s|total|in|out|denied|errors"
 )
 BEHIND = {
-    Health.WELL: ("up", "up"),
-    Health.WEAK: ("impaired", "warn"),
-    Health.BROKEN: ("down", "down"),
-    Health.UNKNOWN: ("-", ""),
+    WayHealth.WELL: ("up", "up"),
+    WayHealth.WEAK: ("impaired", "warn"),
+    WayHealth.BROKEN: ("down", "down"),
+    WayHealth.UNKNOWN: ("-", ""),
 }
 
 
@@ -49,13 +49,13 @@ def last_check(cells: Row, kind: str, text: str) -> str:
     return f"{shown} {cells.get(f'last_{text}', '')}".rstrip()
 
 
-def sessions_of(subject: Subject, moment: Moment, kind: Kind, index: int) -> Values:
+def sessions_of(subject: PageSubject, moment: PageMoment, kind: HistoryKind, index: int) -> Values:
     """The sessions of the last 15 minutes; nothing for what has no history."""
     points = subject.history.points(kind, index, moment.now_ms)
     return [] if points is None else [None if each is None else each[0] for each in points]
 
 
-def server_row(subject: Subject, moment: Moment, proxy: Proxy, server: Server) -> str:
+def server_row(subject: PageSubject, moment: PageMoment, proxy: Proxy, server: Server) -> str:
     """One server."""
     cells = subject.report.server(proxy, server, reveal=moment.page.show_legends)
     fault = subject.faults.of(proxy).get(server.slot)
@@ -94,19 +94,20 @@ def _colour(fault: Fault) -> str:
     return "" if fault.kind is FaultKind.ORDER else "down"
 
 
-def backend_row(subject: Subject, moment: Moment, proxy: Proxy, *, waiting: int) -> str:
+def backend_row(subject: PageSubject, moment: PageMoment, proxy: Proxy, *, waiting: int) -> str:
     """One backend; servers that were ordered out, and free slots, apart from what is wrong."""
     assert proxy.backend_index is not None
     cells = subject.report.backend(proxy)
     wrong = subject.faults.wrong(proxy)
     faults = subject.faults.of(proxy)
     ordered = sum(fault.kind is FaultKind.ORDER for fault in faults.values())
-    servers = len(subject.report.servers.of(proxy))
+    members, spare_range = subject.report.servers.of(proxy), spare_slots(proxy)
+    servers = len(members)
     up, free = int(cells["act"]), len(faults) - ordered - len(wrong)
-    spare = len(spare_slots(proxy)) - (servers - len(proxy.servers))
+    spare = len(spare_range) - sum(each.slot in spare_range for each in members)
     of_them = f'<span class="bad">{up}/{servers}</span>' if wrong else f"{up}/{servers}"
     link = moment.view.link(backend=proxy.name, server="", name="")
-    values = sessions_of(subject, moment, Kind.BACKEND, proxy.backend_index)
+    values = sessions_of(subject, moment, HistoryKind.BACKEND, proxy.backend_index)
     down = cells["status"] == "DOWN"
     return row(
         [
@@ -131,15 +132,15 @@ def backend_row(subject: Subject, moment: Moment, proxy: Proxy, *, waiting: int)
     )
 
 
-def frontend_row(subject: Subject, moment: Moment, proxy: Proxy) -> str:
+def frontend_row(subject: PageSubject, moment: PageMoment, proxy: Proxy) -> str:
     """One frontend, coloured by what stands behind it: that it is open is not enough."""
     cells = subject.report.frontend(proxy)
-    behind = Health.UNKNOWN if proxy.http is not None else subject.ways.behind(proxy)
+    behind = WayHealth.UNKNOWN if proxy.http is not None else subject.ways.behind(proxy)
     text, kind = BEHIND[behind]
     if proxy.http is not None:
         text = "answers itself"
     status = str(cells["status"])
-    shown = "down" if behind is Health.BROKEN else "warn" if behind is Health.WEAK else ""
+    shown = "down" if behind is WayHealth.BROKEN else "warn" if behind is WayHealth.WEAK else ""
     link = ""
     names = [
         subject.report.servers.backends[index].name
@@ -163,5 +164,5 @@ def frontend_row(subject: Subject, moment: Moment, proxy: Proxy) -> str:
             ("", alarming(cells["dcon"])),
             ("", alarming(cells["eint"])),
         ],
-        {Health.BROKEN: "wrong", Health.WEAK: "weak"}.get(behind, ""),
+        {WayHealth.BROKEN: "wrong", WayHealth.WEAK: "weak"}.get(behind, ""),
     )

@@ -11,31 +11,33 @@ from proxy.control.commands.mail import Mail
 from proxy.control.page.pictures import SPAN_MS, Frame, Mark
 from proxy.control.page.view import View
 from proxy.control.rows.report import Report
-from proxy.control.situation.faults import Faults
-from proxy.control.situation.names import Names
+from proxy.control.situation.faults import SiteFaults
+from proxy.control.situation.names import NameTroubles
 from proxy.control.situation.sentence import Counts, clock
 from proxy.control.situation.troubles import Troubles
 from proxy.control.situation.ways import Ways
 from proxy.runtime import now_ms
-from shm.history import History
+from shm.history import LoadHistory
 
 DAY_MINUTES = 1_440
 
 
-class Subject:
+class PageSubject:
     """The program, and all that looks at it."""
 
-    def __init__(self, report: Report, faults: Faults, history: History, mail: Mail) -> None:
+    def __init__(
+        self, report: Report, faults: SiteFaults, history: LoadHistory, mail: Mail
+    ) -> None:
         self.report = report
         self.faults = faults
         self.history = history
         self.mail = mail
         self.troubles = Troubles(report, faults)
-        self.names = Names(report)
+        self.names = NameTroubles(report)
         self.ways = Ways(report, faults)
 
 
-class Moment(NamedTuple):
+class PageMoment(NamedTuple):
     """One page, as it is asked for: the same time for all that it shows."""
 
     page: StatsPage
@@ -47,7 +49,7 @@ class Moment(NamedTuple):
     token: str = ""  # for these
 
     @classmethod
-    def of(cls, page: StatsPage, view: View, metrics_path: str | None) -> Moment:
+    def of(cls, page: StatsPage, view: View, metrics_path: str | None) -> PageMoment:
         """Now."""
         return cls(page, view, metrics_path, now_ms(), time.time())
 
@@ -77,7 +79,7 @@ class Moment(NamedTuple):
         return Frame(self.now_ms, sorted(marks), at_ms, (first, asked, last))
 
 
-def shown_proxies(subject: Subject, moment: Moment) -> tuple[Proxy, ...] | None:
+def shown_proxies(subject: PageSubject, moment: PageMoment) -> tuple[Proxy, ...] | None:
     """The sections within `stats scope` and the reader's own; None: all."""
     scope, text = moment.page.scope, moment.view.scope
     if not scope and not text:
@@ -89,7 +91,7 @@ def shown_proxies(subject: Subject, moment: Moment) -> tuple[Proxy, ...] | None:
     )
 
 
-def counts_of(subject: Subject, moment: Moment) -> Counts:
+def counts_of(subject: PageSubject, moment: PageMoment) -> Counts:
     """What the first sentence is about."""
     report = subject.report
     shown = shown_proxies(subject, moment)
@@ -119,7 +121,7 @@ def counts_of(subject: Subject, moment: Moment) -> Counts:
     )
 
 
-def generation_mark(subject: Subject) -> Mark:
+def generation_mark(subject: PageSubject) -> Mark:
     """When this generation began."""
     segment = subject.report.runtime.segment
     number = segment.reload_generation

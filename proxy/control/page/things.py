@@ -14,14 +14,14 @@ from proxy.control.page.forms import order_form
 from proxy.control.page.frame import closing, opening
 from proxy.control.page.front import servers_of, trouble_item
 from proxy.control.page.markup import TABLE_END, table
-from proxy.control.page.pictures import Line, Mark, picture, timeline
+from proxy.control.page.pictures import Curve, Mark, picture, timeline
 from proxy.control.page.rows import BACKEND_COLUMNS, SERVER_COLUMNS, backend_row, server_row
-from proxy.control.page.subject import Moment, Subject, counts_of, generation_mark
+from proxy.control.page.subject import PageMoment, PageSubject, counts_of, generation_mark
 from proxy.control.page.way import way
-from proxy.control.situation.troubles import Kind
+from proxy.control.situation.troubles import TroubleKind
 from resolverd.config import ResolutionSettings
 from resolverd.dns.answer import Status
-from shm.history import Kind as HistoryKind
+from shm.history import HistoryKind
 
 SERVERS_AT_ONCE = 50
 SERVERS_MARKED_MAX = 100  # servers whose last change is marked on the pictures of their backend
@@ -30,11 +30,11 @@ SERVERS_MARKED_MAX = 100  # servers whose last change is marked on the pictures 
 class Things:
     """Finds what a view asks for, and writes its page."""
 
-    def __init__(self, subject: Subject) -> None:
+    def __init__(self, subject: PageSubject) -> None:
         self.subject = subject
         self.why = ShowWhy(subject.report, subject.mail)
 
-    def page(self, moment: Moment) -> Iterator[Piece] | None:
+    def page(self, moment: PageMoment) -> Iterator[Piece] | None:
         """The page of the thing that the view names; None for no such thing, or none shown."""
         view, report = moment.view, self.subject.report
         if view.name:
@@ -51,12 +51,12 @@ class Things:
             return None
         return self.backend(moment, backend)
 
-    def _opening(self, moment: Moment, place: str) -> str:
+    def _opening(self, moment: PageMoment, place: str) -> str:
         found = self.subject.troubles.find(None)
         counts = counts_of(self.subject, moment)
         return opening(self.subject, moment, counts, len(found), place=place)
 
-    def backend(self, moment: Moment, proxy: Proxy) -> Iterator[Piece]:
+    def backend(self, moment: PageMoment, proxy: Proxy) -> Iterator[Piece]:
         """A backend: its trouble, its way, its pictures, its servers."""
         subject = self.subject
         assert proxy.backend_index is not None
@@ -64,7 +64,7 @@ class Things:
         found = [
             each
             for each in subject.troubles.find((proxy,))
-            if each.kind is Kind.BACKEND and each.number == proxy.backend_index
+            if each.kind is TroubleKind.BACKEND and each.number == proxy.backend_index
         ]
         for each in found:
             item = trouble_item(moment, subject.troubles.tell(each), "")
@@ -85,7 +85,7 @@ class Things:
         yield from servers_of(subject, moment, proxy, SERVERS_AT_ONCE)
         yield closing(moment)
 
-    def server(self, moment: Moment, proxy: Proxy, server: Server) -> Iterator[Piece]:
+    def server(self, moment: PageMoment, proxy: Proxy, server: Server) -> Iterator[Piece]:
         """A server: its way, its pictures, and what `show why` says, which asks resolverd."""
         subject = self.subject
         title = f"{proxy.name}/{server.name}"
@@ -109,7 +109,7 @@ class Things:
             yield "</pre>\n"
         yield closing(moment)
 
-    def name(self, moment: Moment, found: list[ResolutionSettings]) -> Iterator[Piece]:
+    def name(self, moment: PageMoment, found: list[ResolutionSettings]) -> Iterator[Piece]:
         """A name: slots against records, how its runs ended, where its servers are."""
         subject, name = self.subject, found[0].name
         yield self._opening(moment, f"Name {escape(name)}")
@@ -121,7 +121,7 @@ class Things:
             yield from self._resolution(moment, resolution)
         yield closing(moment)
 
-    def _resolution(self, moment: Moment, resolution: ResolutionSettings) -> Iterator[Piece]:
+    def _resolution(self, moment: PageMoment, resolution: ResolutionSettings) -> Iterator[Piece]:
         """One resolution of a name: links, pictures, the servers that live on it."""
         subject, reveal = self.subject, moment.page.show_legends
         facts = subject.names.facts(resolution.index)
@@ -150,7 +150,7 @@ class Things:
         records = [None if each is None else each[1] for each in points]
         states = [None if each is None else each[2] for each in points]
         yield '<h2>The last 15 minutes</h2>\n<div class="pictures">'
-        lines_drawn = [Line("servers", used), Line("records", records)]
+        lines_drawn = [Curve("servers", used), Curve("records", records)]
         yield picture("Servers with an address against records", lines_drawn, frame)
         yield timeline("Answers, and changes of addresses", states, Status.VALID, frame)
         yield "</div>\n"
@@ -158,7 +158,7 @@ class Things:
             yield f'<h2>Its servers</h2>\n<ul class="events">{"".join(lines)}</ul>\n'
 
     def _pictures(
-        self, moment: Moment, kind: HistoryKind, index: int, marks: list[Mark]
+        self, moment: PageMoment, kind: HistoryKind, index: int, marks: list[Mark]
     ) -> Iterator[str]:
         """Sessions, rate and queue."""
         points = self.subject.history.points(kind, index, moment.now_ms)
@@ -170,10 +170,10 @@ class Things:
         yield '<div class="pictures">'
         for place, title in enumerate(("Sessions", "Sessions per second", "Queue")):
             values = [None if each is None else each[place] for each in points]
-            yield picture(title, [Line(title.lower(), values)], frame)
+            yield picture(title, [Curve(title.lower(), values)], frame)
         yield "</div>\n"
 
 
-def _within(moment: Moment, proxy: Proxy) -> bool:
+def _within(moment: PageMoment, proxy: Proxy) -> bool:
     """Whether `stats scope` shows a section."""
     return not moment.page.scope or proxy.name in moment.page.scope

@@ -7,7 +7,7 @@ from html import escape
 from itertools import groupby
 
 from proxy.control.page.view import View
-from proxy.control.situation.ways import Health, Link
+from proxy.control.situation.ways import Link, WayHealth
 
 
 def way(links: Iterable[Link], view: View) -> str:
@@ -18,7 +18,7 @@ def way(links: Iterable[Link], view: View) -> str:
 
 def _place(links: list[Link], view: View) -> str:
     """One place of the row; it is broken where all that stand there are."""
-    broken = all(link.health is Health.BROKEN for link in links)
+    broken = all(link.health is WayHealth.BROKEN for link in links)
     kind = ' class="cut"' if broken else ""
     return f"<li{kind}>{''.join(_station(link, view) for link in links)}</li>"
 
@@ -31,6 +31,6 @@ def _station(link: Link, view: View) -> str:
         name = f'<a href="{view.link(name=link.name, server="", backend="")}">{name}</a>'
     elif link.kind == "server":
         name = f'<a href="{view.link(server=link.address, backend="", name="")}">{name}</a>'
-    broken = "broken: " if link.health is Health.BROKEN else ""
+    broken = "broken: " if link.health is WayHealth.BROKEN else ""
     note = f"<small>{broken}{escape(link.note)}</small>" if link.note or broken else ""
     return f'<div class="{link.health.value}"><small>{link.kind}</small>{name}{note}</div>'

@@ -20,7 +20,7 @@ from proxy.control.rows.report import Report
 from proxy.control.rows.stat_rows import server_status
 from shm.changes import ChangeReader
 from shm.client_orders import OPEN
-from shm.loads import Loads
+from shm.loads import LoadSums
 from shm.standing import CMAINT, FDRAIN, FMAINT
 from shm.states import Operational
 
@@ -67,13 +67,13 @@ def kind_of(observed: Observed) -> FaultKind:
     return FaultKind.NO_ADDRESS  # no port
 
 
-class Faults:
+class SiteFaults:
     """The servers of one generation that take nothing, and the frontends that let no clients in."""
 
     def __init__(self, report: Report) -> None:
         self.report = report
         self.frontends = report.settings.frontends  # by index
-        self.loads = Loads(report.runtime.segment)
+        self.loads = LoadSums(report.runtime.segment)
         self.by_backend: dict[int, dict[int, Fault]] = {}
         self.closed: dict[int, str] = {}  # by frontend, why
         self.last_change = LastChange()

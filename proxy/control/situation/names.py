@@ -8,17 +8,17 @@ from proxy.control.rows.resolution_record import dropped_in_ms, failed_with, las
 from proxy.runtime import now_ms
 from resolverd.config import ResolutionSettings, ResolversSection
 from resolverd.dns.answer import Status
-from shm.loads import Loads
+from shm.loads import LoadSums
 
 LOOKED_AT_MAX = 100  # failing names whose holds are compared: 1 ms
 
 
-class Names:
+class NameTroubles:
     """Reads the names of one generation."""
 
     def __init__(self, report: Report) -> None:
         self.report = report
-        self._loads = Loads(report.runtime.segment)
+        self._loads = LoadSums(report.runtime.segment)
         settings = report.settings.resolverd
         self.resolutions = settings.resolutions
         self.sections = {section.name: section for section in settings.sections}

@@ -12,14 +12,14 @@ from proxy.control.old_generations import OldGenerations
 from proxy.control.rows.report import Report
 from proxy.runtime import Runtime
 from proxy.server_table import ServerTable
-from shm.history import History, Kind
+from shm.history import HistoryKind, LoadHistory
 
 
 class Recorder:
     """Looks, and remembers."""
 
     def __init__(self, report: Report) -> None:
-        self.history = History(report.runtime.segment)
+        self.history = LoadHistory(report.runtime.segment)
         self.runtime = report.runtime
         self._added: dict[int, int] = {}  # by slot, the change that added the server it has
 
@@ -38,13 +38,13 @@ class Recorder:
         if self.history.looked_ms:
             return  # of a predecessor in this generation
         for elder in old.inherited():
-            seen = History(elder.segment)
+            seen = LoadHistory(elder.segment)
             if seen.looked_ms:
                 yield from self._carry(seen, elder)
                 return
 
-    def _carry(self, seen: History, elder: Runtime) -> Iterator[None]:
-        self.history.carry(seen, Kind.PROCESS, 0, 0)
+    def _carry(self, seen: LoadHistory, elder: Runtime) -> Iterator[None]:
+        self.history.carry(seen, HistoryKind.PROCESS, 0, 0)
         before = {proxy.name: proxy for proxy in elder.settings.backends}
         table = ServerTable(self.runtime.settings)
         rows = seen.kept_servers()
@@ -54,14 +54,14 @@ class Recorder:
                 continue
             assert proxy.backend_index is not None
             assert former.backend_index is not None
-            self.history.carry(seen, Kind.BACKEND, proxy.backend_index, former.backend_index)
+            self.history.carry(seen, HistoryKind.BACKEND, proxy.backend_index, former.backend_index)
             slots = {server.name: server.slot for server in elder.servers.of(former)}
             for server in table.of(proxy):
                 slot = slots.get(server.name)
                 if slot is not None:
                     if slot in rows:
                         self.history.changed(server.slot, rows[slot])
-                        self.history.carry(seen, Kind.SERVER, server.slot, slot)
+                        self.history.carry(seen, HistoryKind.SERVER, server.slot, slot)
                     self.history.carry_results(seen, server.slot, slot)
                 yield
         names = {
@@ -72,4 +72,4 @@ class Recorder:
             index = names.get((each.section, each.name, each.preferred))
             yield
             if index is not None:
-                self.history.carry(seen, Kind.NAME, each.index, index)
+                self.history.carry(seen, HistoryKind.NAME, each.index, index)

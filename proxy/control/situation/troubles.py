@@ -16,8 +16,8 @@ from proxy.config.model.settings import Proxy, Server
 from proxy.control.commands.why.causes import causes, name_links
 from proxy.control.commands.why.overview import backend_text
 from proxy.control.rows.report import Report
-from proxy.control.situation.faults import Fault, Faults
-from proxy.control.situation.names import Names
+from proxy.control.situation.faults import Fault, SiteFaults
+from proxy.control.situation.names import NameTroubles
 from proxy.runtime import now_ms
 
 SHOWN_MAX = 12
@@ -26,7 +26,7 @@ SERVERS_NAMED_MAX = 4  # likewise
 STALE_MS = 3_000  # of a heartbeat: each process beats five times a second, a busy one once
 
 
-class Severity(enum.IntEnum):
+class Urgency(enum.IntEnum):
     """How bad: clients are turned away, fewer serve them, or it may come to that."""
 
     DOWN = 0
@@ -34,7 +34,7 @@ class Severity(enum.IntEnum):
     THREATENED = 2
 
 
-class Kind(enum.Enum):
+class TroubleKind(enum.Enum):
     """What a trouble is about."""
 
     BACKEND = "backend"
@@ -43,11 +43,11 @@ class Kind(enum.Enum):
     PROCESS = "process"
 
 
-class Trouble(NamedTuple):
+class Problem(NamedTuple):
     """One thing that is wrong; `chain` has its causes, the root last."""
 
-    severity: Severity
-    kind: Kind
+    severity: Urgency
+    kind: TroubleKind
     subject: str
     text: str
     chain: tuple[str, ...] = ()
@@ -55,12 +55,12 @@ class Trouble(NamedTuple):
     command: str = ""  # that says more
 
 
-class Found(NamedTuple):
+class FoundProblems(NamedTuple):
     """A trouble that is not told yet: its place in the order, and what it is about."""
 
-    severity: Severity
+    severity: Urgency
     urgency: int  # the less, the worse
-    kind: Kind
+    kind: TroubleKind
     number: int  # of backend, frontend, resolution or process
     text: str = ""
 
@@ -68,12 +68,12 @@ class Found(NamedTuple):
 class Troubles:
     """Looks for what is wrong."""
 
-    def __init__(self, report: Report, faults: Faults) -> None:
+    def __init__(self, report: Report, faults: SiteFaults) -> None:
         self.report = report
         self.faults = faults
-        self.names = Names(report)
+        self.names = NameTroubles(report)
 
-    def find(self, shown: tuple[Proxy, ...] | None = None) -> list[Found]:
+    def find(self, shown: tuple[Proxy, ...] | None = None) -> list[FoundProblems]:
         """All that is wrong, worst first, at the cost of a few words for each backend.
 
         `shown`: the sections that are looked at; None: all.
@@ -84,53 +84,55 @@ class Troubles:
         found.sort(key=itemgetter(0, 1))  # severity, urgency
         return found
 
-    def tell(self, found: Found) -> Trouble:
+    def tell(self, found: FoundProblems) -> Problem:
         """One of them in full."""
-        if found.kind is Kind.BACKEND:
+        if found.kind is TroubleKind.BACKEND:
             return self._of_backend(found)
-        if found.kind is Kind.NAME:
+        if found.kind is TroubleKind.NAME:
             return self._of_name(found)
-        if found.kind is Kind.FRONTEND:
+        if found.kind is TroubleKind.FRONTEND:
             name = self.faults.frontends[found.number].name
             said = f"lets no clients in: {found.text}"
             command = f"show why frontend {name}"
-            return Trouble(found.severity, found.kind, name, said, command=command)
+            return Problem(found.severity, found.kind, name, said, command=command)
         name = self.report.runtime.segment.shape.process_names[found.number]
         chain = self._without_resolverd() if name == "resolverd" else ()
         command = "show proc"
-        return Trouble(found.severity, found.kind, name, found.text, chain, command=command)
+        return Problem(found.severity, found.kind, name, found.text, chain, command=command)
 
     def _without_resolverd(self) -> tuple[str, ...]:
         """What that means, as the records have it."""
         return ("servers keep the addresses they have; none changes until it is back",)
 
-    def _processes(self) -> Iterator[Found]:
+    def _processes(self) -> Iterator[FoundProblems]:
         """Processes that do not run, or whose heart has stopped."""
         now, board = now_ms(), self.report.monitor.board
         shape = self.report.runtime.segment.shape
         for position, name in enumerate(shape.process_names):
             status = board.status(position)
             needed = position < shape.workers or name != "resolverd" or self.names.resolutions
-            severity = Severity.IMPAIRED if position < shape.workers else Severity.THREATENED
+            severity = Urgency.IMPAIRED if position < shape.workers else Urgency.THREATENED
             beats = [status.main_beat_ms] + [status.relay_beat_ms] * (position < shape.workers)
             oldest = min((beat for beat in beats if beat), default=0)
             if not needed or name == "control" or not status.started_ms:
                 continue
             if not status.pid:
-                yield Found(severity, -1 << 40, Kind.PROCESS, position, "does not run")
+                yield FoundProblems(
+                    severity, -1 << 40, TroubleKind.PROCESS, position, "does not run"
+                )
             elif oldest and now - oldest > STALE_MS:
                 said = f"does not answer, its heart stopped {(now - oldest) // 1000} s ago"
-                yield Found(severity, -1 << 40, Kind.PROCESS, position, said)
+                yield FoundProblems(severity, -1 << 40, TroubleKind.PROCESS, position, said)
 
-    def _frontends(self, shown: tuple[Proxy, ...] | None) -> Iterator[Found]:
+    def _frontends(self, shown: tuple[Proxy, ...] | None) -> Iterator[FoundProblems]:
         """Those that let no clients in, unless an operator closed them."""
         names = None if shown is None else {proxy.name for proxy in shown}
         for index, reason in self.faults.closed.items():
             name = self.faults.frontends[index].name
             if (names is None or name in names) and not reason.startswith("an operator"):
-                yield Found(Severity.DOWN, -1, Kind.FRONTEND, index, reason)
+                yield FoundProblems(Urgency.DOWN, -1, TroubleKind.FRONTEND, index, reason)
 
-    def _backends(self, shown: tuple[Proxy, ...] | None) -> Iterator[Found]:
+    def _backends(self, shown: tuple[Proxy, ...] | None) -> Iterator[FoundProblems]:
         waiting = self.faults.loads.waiting()
         availability = self.report.monitor.availability
         for proxy in self.report.backends if shown is None else shown:
@@ -139,33 +141,35 @@ class Troubles:
                 continue
             if not availability[proxy.name].up:
                 servers = len(self.report.servers.of(proxy))
-                yield Found(Severity.DOWN, -2 - servers, Kind.BACKEND, index)
+                yield FoundProblems(Urgency.DOWN, -2 - servers, TroubleKind.BACKEND, index)
             elif waiting.get(index):
-                yield Found(Severity.IMPAIRED, (-1 << 30) - waiting[index], Kind.BACKEND, index)
+                yield FoundProblems(
+                    Urgency.IMPAIRED, (-1 << 30) - waiting[index], TroubleKind.BACKEND, index
+                )
             elif self.faults.of(proxy):
                 wrong = len(self.faults.wrong(proxy))
                 if wrong:
                     share = (wrong << 20) // max(1, len(self.report.servers.of(proxy)))
-                    yield Found(Severity.IMPAIRED, -share, Kind.BACKEND, index)
+                    yield FoundProblems(Urgency.IMPAIRED, -share, TroubleKind.BACKEND, index)
 
-    def _names(self) -> Iterator[Found]:
+    def _names(self) -> Iterator[FoundProblems]:
         """Names that fail while their servers still have addresses."""
         for place, index in enumerate(self.names.failing()):
-            yield Found(Severity.THREATENED, place, Kind.NAME, index)
+            yield FoundProblems(Urgency.THREATENED, place, TroubleKind.NAME, index)
 
-    def _of_backend(self, found: Found) -> Trouble:
+    def _of_backend(self, found: FoundProblems) -> Problem:
         proxy = self.report.servers.backends[found.number]
         faults = self.faults.of(proxy)
         wrong = self.faults.wrong(proxy)
         told = wrong or list(faults.items())
         since_ms = min((fault.since_ms for _, fault in told), default=0)
-        if found.severity is Severity.DOWN:
+        if found.severity is Urgency.DOWN:
             availability = self.report.monitor.availability[proxy.name]
             since_ms = availability.changed_ms
         text = backend_text(self.report, proxy)
         chain = tuple(self._chain(told))
         command = f"show why {proxy.name}"
-        return Trouble(found.severity, found.kind, proxy.name, text, chain, since_ms, command)
+        return Problem(found.severity, found.kind, proxy.name, text, chain, since_ms, command)
 
     def _chain(self, told: list[tuple[int, Fault]]) -> Iterator[str]:
         """The causes of its servers: of those that share a reason, one in full."""
@@ -185,7 +189,7 @@ class Troubles:
         if len(alike) > REASONS_TOLD_MAX:
             yield f"and {len(alike) - REASONS_TOLD_MAX} more reasons"
 
-    def example(self, found: Found) -> Server | None:
+    def example(self, found: FoundProblems) -> Server | None:
         """A server that is wrong in a backend that is; None without one."""
         wrong = self.faults.wrong(self.report.servers.backends[found.number])
         return self.report.servers.get(wrong[0][0]) if wrong else None
@@ -196,7 +200,7 @@ class Troubles:
         left = len(slots) - SERVERS_NAMED_MAX
         return f"{names} and {left:,} more" if left > 0 else names
 
-    def _of_name(self, found: Found) -> Trouble:
+    def _of_name(self, found: FoundProblems) -> Problem:
         facts = self.names.facts(found.number)
         links = tuple(name_links(facts))
         used = self.report.monitor.counters.resolution(found.number)["slots_used"]
@@ -207,4 +211,4 @@ class Troubles:
             lose = "1 server loses its address" if used == 1 else f"{used} servers lose theirs"
             text = f"{facts.status}; {lose} in {left // 1000} s"
         command = f"show resolution {facts.name}"
-        return Trouble(found.severity, found.kind, facts.name, text, links, command=command)
+        return Problem(found.severity, found.kind, facts.name, text, links, command=command)

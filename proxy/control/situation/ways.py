@@ -13,13 +13,13 @@ from proxy.config.model.rules import RuleAction
 from proxy.config.model.settings import Proxy, Server
 from proxy.control.commands.why.causes import NameFacts
 from proxy.control.rows.report import Report
-from proxy.control.situation.faults import Faults
-from proxy.control.situation.names import Names
+from proxy.control.situation.faults import SiteFaults
+from proxy.control.situation.names import NameTroubles
 
 ENTRANCES_MAX = 3  # frontends that are drawn; the others are counted
 
 
-class Health(enum.Enum):
+class WayHealth(enum.Enum):
     """How one link does."""
 
     WELL = "well"
@@ -34,7 +34,7 @@ class Link(NamedTuple):
     kind: str
     name: str
     note: str
-    health: Health
+    health: WayHealth
     address: str = ""  # of a server: backend/server
 
 
@@ -48,10 +48,10 @@ class Entrance(NamedTuple):
 class Ways:
     """What leads where in one generation."""
 
-    def __init__(self, report: Report, faults: Faults) -> None:
+    def __init__(self, report: Report, faults: SiteFaults) -> None:
         self.report = report
         self.faults = faults
-        self.names = Names(report)
+        self.names = NameTroubles(report)
         self.entrances: dict[int, list[Entrance]] = {}
         self.backends: dict[int, list[int]] = {}  # by frontend, those behind it
         for proxy in report.frontends:
@@ -62,18 +62,18 @@ class Ways:
                 if backend not in behind:
                     behind.append(backend)
 
-    def behind(self, proxy: Proxy) -> Health:
+    def behind(self, proxy: Proxy) -> WayHealth:
         """How what stands behind a frontend does."""
         assert proxy.frontend_index is not None
         backends = self.backends.get(proxy.frontend_index, ())
         availability, every = self.report.monitor.availability, self.report.servers.backends
         ups = [availability[every[index].name].up for index in backends]
         if not ups:
-            return Health.UNKNOWN
+            return WayHealth.UNKNOWN
         if not all(ups):
-            return Health.WEAK if any(ups) else Health.BROKEN
+            return WayHealth.WEAK if any(ups) else WayHealth.BROKEN
         weak = any(self.faults.wrong(every[index]) for index in backends)
-        return Health.WEAK if weak else Health.WELL
+        return WayHealth.WEAK if weak else WayHealth.WELL
 
     def to(self, proxy: Proxy, server: Server | None = None) -> Iterator[Link]:
         """The way to a backend and, if one is given, to a server of it."""
@@ -83,13 +83,13 @@ class Ways:
             yield self._frontend(entrance)
         if len(entrances) > ENTRANCES_MAX:
             more = f"and {len(entrances) - ENTRANCES_MAX} more"
-            yield Link("frontend", more, "", Health.UNKNOWN)
+            yield Link("frontend", more, "", WayHealth.UNKNOWN)
         rules = list(dict.fromkeys(entrance.rule for entrance in entrances))
         if rules:
             more = f" and {len(rules) - 1} more" if len(rules) > 1 else ""
-            yield Link("rule", rules[0] + more, "", Health.WELL)
+            yield Link("rule", rules[0] + more, "", WayHealth.WELL)
         else:
-            yield Link("rule", "none", "no frontend leads here by a fixed name", Health.UNKNOWN)
+            yield Link("rule", "none", "no frontend leads here by a fixed name", WayHealth.UNKNOWN)
         yield self._backend(proxy)
         if server is not None:
             yield self._server(proxy, server)
@@ -101,7 +101,7 @@ class Ways:
     def _frontend(self, entrance: Entrance) -> Link:
         proxy = self.faults.frontends[entrance.frontend]
         reason = self.faults.closed.get(entrance.frontend, "")
-        return Link("frontend", proxy.name, reason, Health.BROKEN if reason else Health.WELL)
+        return Link("frontend", proxy.name, reason, WayHealth.BROKEN if reason else WayHealth.WELL)
 
     def _backend(self, proxy: Proxy) -> Link:
         summary = self.report.monitor.summary(proxy)
@@ -109,21 +109,21 @@ class Ways:
         if summary.up and not summary.active and summary.servers:
             note = "only backups take sessions"
         if not summary.up:
-            return Link("backend", proxy.name, note, Health.BROKEN)
-        health = Health.WEAK if self.faults.wrong(proxy) else Health.WELL
+            return Link("backend", proxy.name, note, WayHealth.BROKEN)
+        health = WayHealth.WEAK if self.faults.wrong(proxy) else WayHealth.WELL
         return Link("backend", proxy.name, note, health)
 
     def _server(self, proxy: Proxy, server: Server) -> Link:
         fault = self.faults.of(proxy).get(server.slot)
         note = "" if fault is None else fault.reason
-        health = Health.BROKEN if fault else Health.WELL
+        health = WayHealth.BROKEN if fault else WayHealth.WELL
         return Link("server", server.name, note, health, f"{proxy.name}/{server.name}")
 
     def _name(self, index: int) -> Iterator[Link]:
         facts = self.names.facts(index)
-        health = Health.WELL
+        health = WayHealth.WELL
         if facts.fails:
-            health = Health.BROKEN if facts.dropped_in_ms is None else Health.WEAK
+            health = WayHealth.BROKEN if facts.dropped_in_ms is None else WayHealth.WEAK
         yield Link("name", facts.name, f"last run {facts.status or 'none yet'}", health)
         yield from self._nameservers(facts)
 
@@ -133,7 +133,7 @@ class Ways:
         for nameserver in self.report.nameservers(section)[:ENTRANCES_MAX]:
             fields = self.report.monitor.counters.nameserver(nameserver.index)
             note = f"{fields['valid']} valid, {fields['timeout']} unanswered"
-            health = Health.BROKEN if silent and fields["sent"] else Health.WELL
+            health = WayHealth.BROKEN if silent and fields["sent"] else WayHealth.WELL
             yield Link("nameserver", nameserver.name, note, health)
 
 

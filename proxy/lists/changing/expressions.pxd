@@ -6,7 +6,7 @@ from proxy.lists.changing.area cimport ListArea
 from proxy.lists.regex cimport Regexes
 
 
-cdef class Followed:
+cdef class FollowedExpressions:
     cdef object regexes  # weak: they live as long as what looks for them
     cdef uint32_t reference
     cdef uint32_t place

@@ -17,13 +17,13 @@ from proxy.lists.regex cimport Regexes
 from shm.atomics cimport load_acquire
 
 
-cdef class Followed:
+cdef class FollowedExpressions:
     """The expressions of one list, and how far they are compiled."""
 
 
 cpdef follow(ListArea area, uint32_t number, Regexes regexes):
     """Let `compile_added` add to these what is added to a list of the area."""
-    cdef Followed made = Followed()
+    cdef FollowedExpressions made = FollowedExpressions()
     found = area.places.get(number)
     if found is None:
         return
@@ -32,7 +32,7 @@ cpdef follow(ListArea area, uint32_t number, Regexes regexes):
     area.followed.append(made)
 
 
-cdef int compile_one(ListArea area, Followed each, Regexes regexes, list told) except -1:
+cdef int compile_one(ListArea area, FollowedExpressions each, Regexes regexes, list told) except -1:
     cdef uint64_t root = load_acquire(&area.roots[each.reference])
     cdef const char *image = area.base + (root >> 32) * PAGE_BYTES
     cdef const ImageHead *head = <const ImageHead *>image
@@ -66,7 +66,7 @@ def compile_added(ListArea area) -> list:
     """
     told = []
     for each in tuple(area.followed):
-        regexes = (<Followed>each).regexes()
+        regexes = (<FollowedExpressions>each).regexes()
         if regexes is None:
             area.followed.remove(each)
         else:

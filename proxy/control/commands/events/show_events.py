@@ -22,7 +22,7 @@ from proxy.control.command import FLUSH, Answer, Command, CommandError, Level, P
 from proxy.control.limits import EVENTS_LOOK_SECONDS
 from proxy.control.rows.report import Report
 from proxy.log import timed_line
-from shm.events import EVENTS_MAX, Event, EventRing
+from shm.events import EVENTS_MAX, EventRing, LoggedEvent
 from shm.log_level import LogLevel
 
 SINK = "state"
@@ -38,7 +38,7 @@ SINCE = (
 DAY_SECONDS = 86_400
 
 
-class Wanted(NamedTuple):
+class EventSelection(NamedTuple):
     """What is asked for: see `help`."""
 
     since_us: int = 0  # wall clock
@@ -73,9 +73,9 @@ def moment_of(text: str, now_s: float) -> float:
     return asked if asked <= now_s else asked - DAY_SECONDS  # the last time that it was so late
 
 
-def wanted_by(words: list[str], now_s: float) -> Wanted:
+def wanted_by(words: list[str], now_s: float) -> EventSelection:
     """What the words behind the sink ask for; raises CommandError."""
-    wanted = Wanted()
+    wanted = EventSelection()
     words = list(words)
     while words:
         word = words.pop(0)
@@ -105,7 +105,7 @@ class EventReader:
         self._read = last if new else max(last - EVENTS_MAX, 0)
         self._unwritten = 0  # the sequence at which the last reading has stopped
 
-    def events(self) -> Iterator[Event]:
+    def events(self) -> Iterator[LoggedEvent]:
         """What there is by now. An event being written is waited for until the next time."""
         last = self._ring.last
         self._read = max(self._read, last - EVENTS_MAX)
@@ -154,10 +154,10 @@ class ShowEvents:
         wanted = wanted_by(words[1:], time.time())
         return self._json(wanted) if wanted.as_json else self._lines(wanted)
 
-    def _chosen(self, reader: EventReader, wanted: Wanted) -> Iterator[Event]:
+    def _chosen(self, reader: EventReader, wanted: EventSelection) -> Iterator[LoggedEvent]:
         return (event for event in reader.events() if event.time_us >= wanted.since_us)
 
-    def _lines(self, wanted: Wanted) -> Iterator[Piece]:
+    def _lines(self, wanted: EventSelection) -> Iterator[Piece]:
         reader = EventReader(self._ring, new=wanted.new)
         for event in [*self._chosen(reader, wanted), *self._chosen(reader, wanted)]:
             yield f"{timed_line(event.level, event.text, event.time_us)}\n"
@@ -171,7 +171,7 @@ class ShowEvents:
             for event in self._chosen(reader, wanted):
                 yield f"{timed_line(event.level, event.text, event.time_us)}\n"
 
-    def _json(self, wanted: Wanted) -> Iterator[Piece]:
+    def _json(self, wanted: EventSelection) -> Iterator[Piece]:
         reader = EventReader(self._ring, new=wanted.new)
         shown = [
             ShownEvent(
