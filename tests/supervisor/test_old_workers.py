@@ -52,7 +52,7 @@ class Edge:
     def workers(self) -> set[int]:
         """The pids of all workers, those of old generations too."""
         titles = self.program.titles_all()
-        return {pid for pid, title in titles.items() if "worker" in title}
+        return {pid for pid, title in titles.items() if title.startswith("millrace: worker")}
 
     def reload(self, number: int) -> None:
         """Reload; that many new workers come."""
