@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds a copy of the tree with the address and undefined-behaviour sanitizers, and runs the tests
-# of the compiled parts in it: tests/shm, tests/rules and tests/relay, or what SANITIZED_TESTS names.
+# of the compiled parts in it: tests/shm, tests/rules, tests/relay, tests/health and repeated questions
+# of resolverd, or what SANITIZED_TESTS names.
 # Arguments go to pytest. Then another copy with the thread sanitizer, in which threads hammer the
 # places and the stick tables that relays share (THREADED_TESTS).
 #
@@ -41,7 +42,7 @@ finish() { # folder, status: one report is a failure
 
 copy=$root/build/sanitize
 make_copy "$copy" 1
-read -r -a tests <<<"${SANITIZED_TESTS:-tests/shm tests/rules tests/relay}"
+read -r -a tests <<<"${SANITIZED_TESTS:-tests/shm tests/rules tests/relay tests/health tests/resolverd/test_repeats.py}"
 status=0
 LD_PRELOAD=$(gcc -print-file-name=libasan.so) \
 ASAN_OPTIONS=detect_leaks=0:halt_on_error=1:log_path=$copy/reports/address \

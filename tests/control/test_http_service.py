@@ -221,7 +221,12 @@ def test_a_body_is_never_taken_for_a_request(world: World) -> None:
     ("request_bytes", "status"),
     [
         (b"nonsense\r\n\r\n", 400),
-        (b"GET /metrics HTTP/1.1\r\n\r\n", 400),
+        (b"GET /metrics HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n", 400),
+        (b"GET /metrics HTTP/1.1\r\nContent-Length: 0\r\nContent-Length: 5\r\n\r\n", 400),
+        (b"GET /metrics HTTP/1.1\r\nContent-Length: 5x\r\n\r\n", 400),
+        (b"GET /metrics HTTP/1.1\r\nContent-Length: +0\r\n\r\n", 400),
+        (b"GET /metrics HTTP/1.1\r\nContent-Length:\r\n\r\n", 400),
+        (b"GET /metrics HTTP/1.0\rX: y\r\n\r\n", 400),
         (b"GET ftp://x/metrics HTTP/1.1\r\nHost: x\r\n\r\n", 400),
         (b"GET * HTTP/1.1\r\nHost: x\r\n\r\n", 400),
         (b"GET /metrics HTTP/2.0\r\nHost: x\r\n\r\n", 400),
@@ -233,6 +238,21 @@ def test_a_body_is_never_taken_for_a_request(world: World) -> None:
 )
 def test_a_bad_request_is_told_so(world: World, request_bytes: bytes, status: int) -> None:
     assert exchange(world, "metrics", request_bytes).startswith(b"HTTP/1.1 %d " % status)
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"GET /metrics?scope=global HTTP/1.0\n\n",
+        b"GET /metrics?scope=global HTTP/1.1\nHost: x\n\r\n",
+        b"GET /metrics?scope=global HTTP/1.1\r\nConnection: close\r\n\r\n",
+        b"\r\nGET /metrics?scope=global HTTP/1.0\r\n\r\n",
+        b"GET /metrics?scope=global HTTP/1.0\r\nHost: x\r\nHost: x\r\n\r\n",
+        b"GET /metrics?scope=global HTTP/1.0\r\nContent-Length: 0, 0\r\n\r\n",
+    ],
+)
+def test_what_haproxy_answers_is_answered(world: World, request_bytes: bytes) -> None:
+    assert exchange(world, "metrics", request_bytes).startswith(b"HTTP/1.1 200 ")
 
 
 @pytest.mark.slow

@@ -167,7 +167,7 @@ class HttpConnection:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(REQUEST_HEAD_SECONDS_MAX):
-                while HEAD_END not in self.received:
+                while (end := HEAD_END.search(self.received)) is None:
                     if len(self.received) > REQUEST_HEAD_BYTES_MAX:
                         raise BadRequestError(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
                     data = await loop.sock_recv(self.connection, READ_BYTES)
@@ -181,7 +181,7 @@ class HttpConnection:
                 return None
             raise BadRequestError(HTTPStatus.REQUEST_TIMEOUT) from error
         self.client.asks()
-        head, _, self.received = self.received.partition(HEAD_END)
+        head, self.received = self.received[: end.start()], self.received[end.end() :]
         return head
 
     async def respond(

@@ -10,12 +10,13 @@ import re
 from http import HTTPStatus
 from typing import NamedTuple
 
-HEAD_END = b"\r\n\r\n"
+HEAD_END = re.compile(rb"\r?\n\r?\n")  # a line may end without CR, RFC 9112, section 2.2
 TARGET = re.compile(r"[!-~]+")  # visible ASCII, RFC 9112, section 3.2
 CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # that no field may have, RFC 9110, section 5.5
 METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 FORM = "application/x-www-form-urlencoded"
 FORM_BYTES_MAX = 65_536  # a thousand servers
+SINGLE = ("host", "content-length")  # that say one thing, however often
 VERSIONS = ("HTTP/1.0", "HTTP/1.1")
 
 
@@ -81,14 +82,31 @@ def parse_headers(lines: list[str]) -> dict[str, str]:
             raise BadRequestError(HTTPStatus.BAD_REQUEST)
         name = name.lower()
         value = value.strip()
-        if CONTROLS.search(line) or (name == "host" and "host" in headers):
+        if CONTROLS.search(line):
             raise BadRequestError(HTTPStatus.BAD_REQUEST)
+        if name in SINGLE:
+            lengths = re.split(r"[ \t]*,[ \t]*", value) if name == "content-length" else [value]
+            said = {*lengths, headers.get(name, lengths[0])}
+            if len(said) != 1 or (name == "content-length" and not _is_length(lengths[0])):
+                raise BadRequestError(HTTPStatus.BAD_REQUEST)
+            headers[name] = lengths[0]
+            continue
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return headers
 
 
+def _is_length(text: str) -> bool:
+    return text.isascii() and text.isdecimal()
+
+
 def parse_head(head: bytes) -> Request:
-    """Request line and headers, without the empty line; raises BadRequestError."""
+    """Request line and headers, without the empty line; raises BadRequestError.
+
+    Without `Host`, which clients of HTTP/1.1 owe (RFC 9112, section 3.2), it is answered as HAProxy
+    does: health checkers often send none, and no answer here depends on it.
+    """
+    if b"\r" not in head:  # of a head with both ends two readers could make different lines
+        head = head.replace(b"\n", b"\r\n")
     lines = head.decode("latin-1").split("\r\n")
     words = lines[0].split(" ")
     if len(words) != 3 or words[2] not in VERSIONS or not METHOD.fullmatch(words[0]):
@@ -105,7 +123,7 @@ def parse_head(head: bytes) -> Request:
         raise BadRequestError(HTTPStatus.BAD_REQUEST)
     headers = parse_headers(lines[1:])
     host = headers.get("host")
-    if (host is None and version == "HTTP/1.1") or (host and not TARGET.fullmatch(host)):
+    if host and not TARGET.fullmatch(host):
         raise BadRequestError(HTTPStatus.BAD_REQUEST)
     if None not in (authority, host) and authority != host:
         raise BadRequestError(HTTPStatus.BAD_REQUEST)
