@@ -151,6 +151,15 @@ def test_the_outcome_is_told_and_told_again(site: Site) -> None:
     assert site.ask("prompt\nquit") == "master> master> "
 
 
+def test_what_clients_order_is_told_with_their_names(site: Site) -> None:
+    site.ask("reload")
+    site.ask("@1 set weight web/s 10")
+    events = site.ask("@1 show events state")
+    me = f"order of uid {os.getuid()} (pid {os.getpid()})"
+    assert 0 < events.index(f"{me}: reload\n") < events.rindex(" reloading\n")
+    assert f"{me} by the master CLI: set weight web/s 10" in events
+
+
 def test_a_hard_reload_ends_what_a_reload_leaves(site: Site) -> None:
     with site.session() as client:
         assert SUCCESS.fullmatch(site.ask("reload"))
@@ -209,6 +218,7 @@ def test_whatever_clients_send_the_supervisor_never_hears_of(site: Site, seed: i
         assert said(slow) == site.ask(text.strip())
         long = stack.enter_context(site.connected("x" * 20_000))
         assert "too long" in said(long)
+        assert "Can't find" in site.ask(f"@!{'9' * 5_000} show version")
         for client in silent:
             client.sendall(b"show version\n")
             assert said(client).strip() == site.ask("show version").strip()
