@@ -97,9 +97,11 @@ class MasterLine(CommandLine):
             ("reload", "reload, and say how it went", False),
             ("hard-reload", "reload, and end the sessions of former generations", True),
         )
+        severity = ("set", "severity-output")  # millrace show begins with it
         wanted = {("operator",), ("user",), ("show", "cli", "level"), *((each,) for each in MODES)}
         return [
             *(each for each in super().own() if each.words in wanted),
+            *(each._replace(hidden=True) for each in super().own() if each.words == severity),
             *(Command((word,), "", text, user, lambda _w, _l: []) for word, text in targets),
             *(
                 Command((word,), "", text, operator, partial(self.reload, hard))

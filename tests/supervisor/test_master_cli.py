@@ -18,6 +18,8 @@ from pathlib import Path
 
 import pytest
 
+from proxy.arguments import Arguments, parse
+from proxy.client.ask import run
 from tests.supervisor.reload_faults import ERRORS, TREE_FILES
 from tests.supervisor.test_reload_faults import tolerated
 from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
@@ -158,6 +160,9 @@ def test_what_clients_order_is_told_with_their_names(site: Site) -> None:
     me = f"order of uid {os.getuid()} (pid {os.getpid()})"
     assert 0 < events.index(f"{me}: reload\n") < events.rindex(" reloading\n")
     assert f"{me} by the master CLI: set weight web/s 10" in events
+    asked = parse(["-S", str(site.path), "show", "proc"])
+    assert isinstance(asked, Arguments)
+    assert run(asked, {}) == 0  # millrace show
 
 
 def test_a_hard_reload_ends_what_a_reload_leaves(site: Site) -> None:
