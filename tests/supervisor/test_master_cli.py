@@ -258,6 +258,17 @@ def test_a_wait_ends_when_its_client_leaves(site: Site) -> None:
     ]
 
 
+def test_events_are_followed_until_the_client_leaves(site: Site) -> None:
+    site.ask("@1 show version")
+    quiet = sockets_of(site)
+    with site.connected("@1 show events state -w -n\n") as client:
+        wait_for(lambda: sockets_of(site) == quiet + 3, PATIENCE_SECONDS, "control waits")
+        site.ask("@1 set weight web/s 11")
+        assert b"set weight web/s 11" in client.recv(4_096)
+        client.close()
+        wait_for(lambda: sockets_of(site) == quiet, PATIENCE_SECONDS, "control waits no more")
+
+
 def sockets_of(site: Site) -> int:
     """What master and control have open: for a call three more, a client's and its two ends."""
     count = 0
