@@ -20,8 +20,9 @@ from proxy.master.inheritance import MasterInheritance, MasterMoment
 from proxy.runtime import Runtime, ring
 from proxy.supervisor.children import Entries
 from proxy.supervisor.faults import last_words
+from proxy.supervisor.listening import listens
 from proxy.supervisor.prepare import Prepared, prepare, with_master_sockets
-from proxy.supervisor.start import StartedProgram, listens, serve, start_program
+from proxy.supervisor.start import StartedProgram, serve, start_program
 from proxy.terminal import STANDARD_ERROR, STANDARD_OUTPUT, say
 
 CONDITION_UNREADABLE = 2  # HAProxy's exit status, apart from "false"

@@ -14,6 +14,7 @@ import select
 import socket
 import stat
 import time
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -58,6 +59,13 @@ def format_line(
         return f"<{priority}>1 {_iso(now_s)} {host} {facts.tag} {facts.pid} - - {text}"
     host = f"{facts.host or 'localhost'} " if style == "rfc3164" else ""
     return f"<{priority}>{_bsd_time(now_s)} {host}{facts.tag}[{facts.pid}]: {text}"
+
+
+def error_line(error: BaseException) -> str:
+    """A traceback as one line, the error first: targets of a log cut long lines."""
+    told = " | ".join("".join(traceback.format_exception(error)).splitlines())
+    reason = "".join(traceback.format_exception_only(error)).strip().replace("\n", " | ")
+    return f"{reason} | {told}"
 
 
 def timed_line(level: int, text: str, time_us: int) -> str:

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
+from pathlib import Path
 
 from proxy.arguments import Arguments
 from proxy.client.lines import read_places
@@ -38,7 +39,7 @@ def run(arguments: Arguments, environ: Mapping[str, str]) -> int:
     try:
         with _connected(arguments, environ) as connection:
             connection.sendall(_request(arguments.command))
-            return _relay(connection)
+            return _relay(connection, patient=_goes_on(arguments.command))
     except TimeoutError:
         return _fail(f"no answer within {arguments.timeout_seconds} s")
     except OSError as error:
@@ -72,6 +73,8 @@ def _connected(arguments: Arguments, environ: Mapping[str, str]) -> socket.socke
 
 def _connect(address: str, environment: Mapping[str, str], seconds: int) -> socket.socket:
     """Raises OSError, or ConfigError for what is no address to connect to."""
+    if Path(address).is_socket():  # that of a relative path, too
+        address = str(Path(address).absolute())
     endpoint = single_endpoint(parse_address(address, environment), _resolved)
     if endpoint.family is SocketFamily.DESCRIPTOR:
         raise ConfigError("a descriptor of the program's parent: name another socket with -S")
@@ -109,12 +112,25 @@ def _request(words: Sequence[str]) -> bytes:
     return line + sys.stdin.buffer.read().rstrip(b"\n") + b"\n\n"
 
 
-def _relay(connection: socket.socket) -> int:
-    """Write the answer without the empty line that ends it; the status."""
+def _goes_on(words: Sequence[str]) -> bool:
+    """Whether silence is part of the answer: it ends when the program ends it, or dies."""
+    return words[0] == "wait" or tuple(words[:2]) == ("show", "events")
+
+
+def _relay(connection: socket.socket, *, patient: bool) -> int:
+    """Write the answer without the empty line that ends it; the status.
+
+    `patient`: once it has begun it is waited for, however long.
+    """
     chunks = iter(lambda: connection.recv(CHUNK_BYTES), b"")
     start = b""
     for chunk in chunks:  # an empty line for `set severity-output`, and the verdict
         start += chunk
+        if start[:1] != b"\n":
+            said = start.partition(b"\n")[0].decode(errors="backslashreplace").strip()
+            return _fail(f"this is no stats socket, it says '{said}': name another with -S")
+        if patient:
+            connection.settimeout(None)
         if b"\n" in start[1:]:
             break
     start = start[1:]

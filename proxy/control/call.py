@@ -6,7 +6,7 @@ next: a call made while control is replaced, or gives way at a reload, is late a
 first line of a stream is the call, the second, by the other side, is what was found.
 
     master                                    control
-      {"pid":0,"level":2,"modes":[]} \n   -->
+      {"pid":0,"level":2,...} \n          -->
                                           <--  1271 \n     (empty: no process has this pid)
       one line of commands, payload       -->
                                           <--  the answer, and the end
@@ -29,6 +29,7 @@ class MasterCall(msgspec.Struct, frozen=True):
     pid: int  # of any process of a generation, or RUNNING
     level: int
     modes: tuple[str, ...] = ()
+    client: str = ""  # its name for the list of events
 
 
 def make_pair() -> tuple[socket.socket, socket.socket]:

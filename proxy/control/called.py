@@ -65,7 +65,8 @@ class Called:
         if found is not None:
             text = CommandLine(found.commands, Level(call.level), self.timeout_ms, self.note)
             text.modes = {*call.modes}
-            caller = Caller(stream, client, "a client of the master CLI")
+            name = f"{call.client} by the master CLI"
+            caller = Caller(stream, client, name, silent=True)
             await StatsConversation(stream, client, self.turns, text, rest, caller=caller).serve()
 
     async def _first_line(self, stream: socket.socket) -> bytes:

@@ -7,6 +7,7 @@ at the same time. Knows no command.
 from __future__ import annotations
 
 import asyncio
+import select
 import socket
 import struct
 from contextlib import suppress
@@ -22,12 +23,18 @@ KEYS_BYTES = 4_096  # that end an answer which goes on until then
 class Caller:
     """One client of a stats socket."""
 
-    def __init__(self, connection: socket.socket, client: Client, name: str = "") -> None:
-        """Named by what the kernel knows of it, without another `name`."""
+    def __init__(
+        self, connection: socket.socket, client: Client, name: str = "", *, silent: bool = False
+    ) -> None:
+        """Named by what the kernel knows of it, without another `name`.
+
+        A `silent` one has said all that it will say: its FIN is no wish to end an answer.
+        """
         self.name = name or client_name(connection)
         self.client = client
         self.changes: list[str] = []  # that its command has made, as `weight 10 -> 20`
         self._connection = connection
+        self._silent = silent
 
     def told(self, order: str) -> str:
         """An order that was obeyed, with its client and what it has changed."""
@@ -39,10 +46,13 @@ class Caller:
 
         What it has sent is taken: closed with that unread, the connection would lose the answer.
         """
-        loop = asyncio.get_running_loop()
-        said = loop.create_future()
         if self.client.waited_for_since is None:
             self.client.waited_for()
+        if self._silent:
+            await asyncio.sleep(seconds)
+            return has_left(self._connection)
+        loop = asyncio.get_running_loop()
+        said = loop.create_future()
         loop.add_reader(self._connection, _hear, said)
         try:
             with suppress(TimeoutError):
@@ -55,6 +65,13 @@ class Caller:
         with suppress(OSError):
             self._connection.recv(KEYS_BYTES)
         return True
+
+
+def has_left(connection: socket.socket) -> bool:
+    """Whether the other side reads no more either (a Unix socket tells; TCP after a reset)."""
+    poll = select.poll()
+    poll.register(connection, 0)
+    return bool(poll.poll(0))
 
 
 def _hear(said: asyncio.Future[None]) -> None:

@@ -11,7 +11,6 @@ import asyncio
 import os
 import socket
 import time
-import traceback
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import NoReturn
@@ -62,6 +61,7 @@ from proxy.control.rows.monitor import Monitor
 from proxy.control.rows.report import Report
 from proxy.control.stats_socket import StatsConversation
 from proxy.control.turns import Turns
+from proxy.log import error_line
 from proxy.members.table_changes import ServerMembers
 from proxy.runtime import Runtime, now_ms
 from shm.client_orders import ClientOrdersWriter
@@ -72,11 +72,6 @@ from shm.names import NameOrderWriter
 from shm.processes import ProcessSelf
 from shm.slots import AdminTableWriter
 from shm.states import ProcessState
-
-
-def one_line(error: BaseException) -> str:
-    """A traceback as one line of a log."""
-    return "".join(traceback.format_exception(error)).replace("\n", " | ")
 
 
 def all_commands(
@@ -198,7 +193,7 @@ class Control:
 
     def connection_failed(self, error: BaseException) -> None:
         """Log what a connection died of."""
-        self.runtime.log(LogLevel.ERR, f"control: {one_line(error)}")
+        self.runtime.log(LogLevel.ERR, f"control: {error_line(error)}")
 
     async def main(self) -> None:
         """Serve everything; returns only by an exception."""
@@ -239,5 +234,5 @@ def run(runtime: Runtime, elders: tuple[Runtime, ...]) -> NoReturn:
         settle_closed(runtime)
         loop.run_until_complete(control.main())
     except Exception as error:
-        runtime.log(LogLevel.ERR, f"control: {one_line(error)}")
+        runtime.log(LogLevel.ERR, f"control: {error_line(error)}")
     os._exit(1)

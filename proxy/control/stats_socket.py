@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import re
-import select
 import socket
 
-from proxy.control.caller import CALLER, Caller
+from proxy.control.caller import CALLER, Caller, has_left
 from proxy.control.command import Pause, Vigil, wants_payload
 from proxy.control.command_line import CommandLine
 from proxy.control.limits import (
@@ -38,13 +37,6 @@ async def send(connection: socket.socket, data: bytes, seconds: float, client: C
             await loop.sock_sendall(connection, data[start : start + ANSWER_CHUNK_BYTES])
         client.served()
         await asyncio.sleep(0)  # a fast reader must not keep the heartbeat waiting
-
-
-def has_left(connection: socket.socket) -> bool:
-    """Whether the other side reads no more either (a Unix socket tells; TCP after a reset)."""
-    poll = select.poll()
-    poll.register(connection, 0)
-    return bool(poll.poll(0))
 
 
 async def discard(connection: socket.socket, seconds: float) -> None:

@@ -8,6 +8,7 @@ import msgspec
 
 from proxy.config.model.settings import StatsSocket
 from proxy.runtime import Log
+from shm.events import EventRing
 from shm.master_orders import MasterRecords
 
 
@@ -26,3 +27,4 @@ class MasterMoment(msgspec.Struct, frozen=True):
 
     log: Log
     timeout_ms: int  # `stats timeout`
+    events: EventRing

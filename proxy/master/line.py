@@ -9,13 +9,15 @@ those of the manual of 3.2, section 9.4.1.
 
 from __future__ import annotations
 
+import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NamedTuple
 
 from proxy import __version__
 from proxy.control.call import RUNNING, MasterCall
+from proxy.control.caller import Caller
 from proxy.control.command import (
     MODES,
     Answer,
@@ -32,6 +34,7 @@ from proxy.control.limits import COMMANDS_MAX
 from proxy.master.orders import ReloadOrders
 from proxy.master.relay import CallStream, NoSuchProcessError, relayed
 
+PID_DIGITS = re.compile(r"[0-9]{1,10}")
 MASTER_NAMES = ("@", "@0", "@master")
 FLAGS = {"experimental-mode": "x", "expert-mode": "e"}  # of a prompt, in this order
 LATE = "No reload was done in time: the log says what it waits for."
@@ -55,7 +58,7 @@ def destination_of(prefix: str) -> Destination | None:
     if prefix == "@1":
         return Destination(RUNNING, prefix, "1")
     digits = prefix.removeprefix("@!")
-    if digits != prefix and digits.isdecimal() and digits.isascii() and int(digits) != RUNNING:
+    if digits != prefix and PID_DIGITS.fullmatch(digits) and int(digits) != RUNNING:
         return Destination(int(digits), prefix, digits)
     return None
 
@@ -64,10 +67,20 @@ class MasterLine(CommandLine):
     """The state of one conversation."""
 
     def __init__(
-        self, level: Level, timeout_ms: int, orders: ReloadOrders, calls: socket.socket
+        self,
+        level: Level,
+        timeout_ms: int,
+        orders: ReloadOrders,
+        calls: socket.socket,
+        *,
+        caller: Caller,
+        note: Callable[[str], None],
     ) -> None:
+        """`note` is told each reload that the `caller` orders."""
         self._orders = orders
         self._calls = calls
+        self._caller = caller
+        self._note_reload = note
         self._destination = MASTER
         self._complete = False  # the answer has its own end
         super().__init__([], level, timeout_ms)
@@ -82,11 +95,13 @@ class MasterLine(CommandLine):
         )
         reloads = (
             ("reload", "reload, and say how it went", False),
-            ("hard-reload", "the same; sessions of former generations end", True),
+            ("hard-reload", "reload, and end the sessions of former generations", True),
         )
+        severity = ("set", "severity-output")  # millrace show begins with it
         wanted = {("operator",), ("user",), ("show", "cli", "level"), *((each,) for each in MODES)}
         return [
             *(each for each in super().own() if each.words in wanted),
+            *(each._replace(hidden=True) for each in super().own() if each.words == severity),
             *(Command((word,), "", text, user, lambda _w, _l: []) for word, text in targets),
             *(
                 Command((word,), "", text, operator, partial(self.reload, hard))
@@ -170,7 +185,8 @@ class MasterLine(CommandLine):
         """The answer of a generation; raises NoSuchProcessError, CommandError."""
         assert destination.pid is not None, "the master calls itself"
         modes = tuple(mode for mode in MODES if mode in self.modes)
-        stream = CallStream(self._calls, MasterCall(destination.pid, self.level, modes), text)
+        call = MasterCall(destination.pid, self.level, modes, self._caller.name)
+        stream = CallStream(self._calls, call, text)
         yield from relayed(stream)
         if destination.pid == self._destination.pid:
             self._destination = destination._replace(shown=str(stream.pid))
@@ -186,6 +202,7 @@ class MasterLine(CommandLine):
 
     def reload(self, hard: bool, _words: list[str], _level: Level) -> Iterator[Piece]:
         """`reload`, `hard-reload`: the last command of a conversation."""
+        self._note_reload(self._caller.told("hard-reload" if hard else "reload"))
         reloaded = self._orders.order(hard=hard)
         yield reloaded
         self.ended = True

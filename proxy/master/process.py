@@ -10,18 +10,20 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import traceback
+import time
 from typing import NoReturn
 
 import uvloop
 
 from proxy.control.acceptor import Acceptor
+from proxy.control.caller import Caller
 from proxy.control.command import Level
 from proxy.control.command_line import LEVEL_NAMES
 from proxy.control.limits import BEAT_SECONDS, MASTER_CONNECTIONS_MAX
 from proxy.control.places import Client
 from proxy.control.stats_socket import StatsConversation
 from proxy.control.turns import Turns
+from proxy.log import error_line
 from proxy.master.inheritance import MasterInheritance, MasterMoment
 from proxy.master.line import MasterLine
 from proxy.master.orders import ReloadOrders
@@ -42,13 +44,25 @@ class MasterCli:
 
     def _failed(self, error: BaseException) -> None:
         """Log what a conversation died of."""
-        told = "".join(traceback.format_exception(error)).replace("\n", " | ")
-        self._moment.log(LogLevel.ERR, f"master: {told}")
+        self._moment.log(LogLevel.ERR, f"master: {error_line(error)}")
+
+    def _note_order(self, text: str) -> None:
+        """Note an order of a client among the events."""
+        self._moment.events.write(time.time_ns() // 1_000, LogLevel.NOTICE, text)
 
     async def _serve(self, listening: socket.socket, level: Level) -> None:
         async def converse(connection: socket.socket, client: Client) -> None:
-            line = MasterLine(level, self._moment.timeout_ms, self._orders, self._inherited.calls)
-            await StatsConversation(connection, client, self._turns, line).serve()
+            caller = Caller(connection, client)
+            line = MasterLine(
+                level,
+                self._moment.timeout_ms,
+                self._orders,
+                self._inherited.calls,
+                caller=caller,
+                note=self._note_order,
+            )
+            talk = StatsConversation(connection, client, self._turns, line, caller=caller)
+            await talk.serve()
 
         await self._acceptor.accept(listening, converse)
 
@@ -75,6 +89,5 @@ def run(inherited: MasterInheritance, moment: MasterMoment) -> NoReturn:
         asyncio.set_event_loop(loop)
         loop.run_until_complete(MasterCli(inherited, moment).main())
     except Exception as error:
-        told = "".join(traceback.format_exception(error)).replace("\n", " | ")
-        moment.log(LogLevel.ERR, f"master: {told}")
+        moment.log(LogLevel.ERR, f"master: {error_line(error)}")
     os._exit(1)

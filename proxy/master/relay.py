@@ -12,7 +12,7 @@ import socket
 from collections.abc import Iterator
 
 from proxy.control.call import MasterCall, encode, hand_over
-from proxy.control.command import CommandError, Piece, Vigil
+from proxy.control.command import FLUSH, CommandError, Piece, Vigil
 from proxy.control.limits import (
     ANSWER_CHUNK_BYTES,
     CALL_LOOK_SECONDS,
@@ -110,5 +110,6 @@ def relayed(stream: CallStream) -> Iterator[Piece]:
             stream.check()
             if stream.received:
                 yield stream.received.decode(errors="surrogateescape")
+                yield FLUSH  # more may come much later
     finally:
         stream.close()

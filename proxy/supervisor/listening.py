@@ -88,6 +88,11 @@ class SocketSet(msgspec.Struct, frozen=True):
     fresh: tuple[OpenSocket, ...]  # not inherited
 
 
+def listens(settings: Settings) -> bool:
+    """Whether there is an address to listen on; a stats socket is enough, as for HAProxy."""
+    return bool(settings.binds or settings.globals.stats_sockets)
+
+
 def wanted_sockets(settings: Settings, workers: int) -> list[Want]:
     """Every address that these settings listen on, in the order of the file."""
     wants = []

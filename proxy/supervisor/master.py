@@ -153,7 +153,7 @@ class Master:
 
     def _start(self, now_ms: int, runtime: Runtime) -> None:
         child, log, settings = self._child, runtime.log, runtime.settings.globals
-        moment = MasterMoment(log, settings.stats_timeout_ms)
+        moment = MasterMoment(log, settings.stats_timeout_ms, runtime.events)
         descriptors = log.descriptors() if isinstance(log, LogWriter) else ()
         privileges = Privileges.of(settings)
         child.watch.started(now_ms)

@@ -44,6 +44,7 @@ from proxy.supervisor.limits import (
 from proxy.supervisor.listening import (
     BindingError,
     give_back,
+    listens,
     restore_options,
     vanished,
     wanted_sockets,
@@ -204,6 +205,8 @@ class Reload:
         self._tell(prepared.messages)
         if prepared.settings is None:
             raise ReloadError("the configuration has errors")
+        if not listens(prepared.settings):  # an empty folder, most likely: a start refuses it, too
+            raise ReloadError("no enabled listener found (check for 'bind' directives)")
         yield
         self._tried_sockets = True
         held, descriptors = self._old.sockets.held, self._builder.descriptors

@@ -30,7 +30,7 @@ from proxy.supervisor.descriptors import DescriptorLimitError, Descriptors
 from proxy.supervisor.faults import Faults, last_words
 from proxy.supervisor.helper import run_helper
 from proxy.supervisor.limits import LOG_END_LIMIT_MS, TRIAL_LIMIT_MS
-from proxy.supervisor.listening import BindingError, OpenSocket, open_socket, stats_want
+from proxy.supervisor.listening import BindingError, OpenSocket, listens, open_socket, stats_want
 from proxy.supervisor.master import Master
 from proxy.supervisor.memory import give_back_memory, limit_memory, share_memory
 from proxy.supervisor.notify import Notifier
@@ -139,11 +139,6 @@ def serve(program: StartedProgram) -> int:
     finally:
         finish_log_threads(LOG_END_LIMIT_MS / 1_000)
     return exit_status(end, program.mode)
-
-
-def listens(settings: Settings) -> bool:
-    """Whether there is an address to listen on; a stats socket is enough, as for HAProxy."""
-    return bool(settings.binds or settings.globals.stats_sockets)
 
 
 def _open(settings: Settings, descriptors: Descriptors) -> Ground:

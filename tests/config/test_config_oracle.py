@@ -19,7 +19,7 @@ from proxy.config.loader import load
 from proxy.config.report import summarize
 from proxy.config.text.condition import evaluate
 from proxy.config.text.messages import ConfigError, Severity
-from proxy.supervisor.start import listens
+from proxy.supervisor.listening import listens
 from tests.support.common import PATIENCE_SECONDS, require_program
 
 FOLDER = Path(__file__).parent / "oracle"

@@ -6,7 +6,9 @@ import io
 import re
 import socket
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -143,6 +145,52 @@ def test_half_an_answer_is_an_error(asked: Asked, answer: bytes) -> None:
         thread.join()
     assert status == 1
     assert err.endswith("millrace: the connection ended before the answer did\n")
+
+
+def test_a_path_may_be_relative(
+    asked: Asked, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(world.folder)
+    assert asked.of("-S", "user", "show", "cli", "level") == (0, "user\n", "")
+
+
+@contextmanager
+def answering(folder: Path, begin: bytes, rest: bytes, pause_seconds: float = 0) -> Iterator[Path]:
+    """The path of a socket that answers one client so."""
+
+    def serve() -> None:
+        with listening.accept()[0] as client, suppress(OSError):
+            client.recv(1_000)
+            client.sendall(begin)
+            time.sleep(pause_seconds)
+            client.sendall(rest)
+
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(folder / "s"))
+        listening.listen()
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield folder / "s"
+        finally:
+            thread.join()
+            (folder / "s").unlink()
+
+
+def test_what_is_no_stats_socket_is_named(asked: Asked, tmp_path: Path) -> None:
+    with answering(tmp_path, b"HTTP/1.1 400 Bad Request\r\n", b"\r\n") as path:
+        status, out, told = asked.of("-S", str(path), "show", "info")
+    assert (status, out) == (1, "")
+    assert "this is no stats socket, it says 'HTTP/1.1 400 Bad Request'" in told
+
+
+@pytest.mark.parametrize(("words", "said"), [("show events state -w", "x\n"), ("show info", "")])
+def test_silence_is_an_answer_while_events_are_followed(
+    asked: Asked, tmp_path: Path, words: str, said: str
+) -> None:
+    with answering(tmp_path, b"\n", b"x\n\n", pause_seconds=1.5) as path:
+        told = asked.of("-S", str(path), "--timeout", "1", *words.split())
+    assert told[:2] == (0 if said else 1, said)
 
 
 def test_the_table_has_the_words_with_which_commands_begin(world: World) -> None:

@@ -98,6 +98,7 @@ def test_ready_is_a_program_with_a_worker_that_serves(world: World) -> None:
     worker.beat(now_ms())
     answer = get(world, "stats", "/ready")
     assert (answer.status, answer.body) == (503, b"no worker serves\n")
+    assert get(world, "stats", "/ready?from=balancer").body == answer.body
     worker.state(ProcessState.EMPTY)
 
 

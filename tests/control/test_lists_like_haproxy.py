@@ -119,6 +119,7 @@ ORDERS = (
     *("add map @1 RANGES 100 one", "add map @2 RANGES 200 two", "add map @3 RANGES 300 three"),
     *("add map @0 RANGES 1 zero", "add map @x RANGES 1 zero", "add map @ RANGES 1 zero"),
     *("show map @1 RANGES", "show map @2 RANGES", "show map @3 RANGES", "show map @0 RANGES"),
+    *(f"show map @{'9' * digits} RANGES" for digits in (19, 20, 5_000)),
     *("show map RANGES", "get map RANGES 100", "clear map @2 RANGES", "show map @2 RANGES"),
     *("add map @2 RANGES 200 two", "set map RANGES 100 changed", "show map @1 RANGES"),
     *("commit map RANGES", "commit map @9 RANGES", "commit map @1", "commit map @1 nosuch"),

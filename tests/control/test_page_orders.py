@@ -107,6 +107,7 @@ def test_a_form_of_another_site_is_refused(world: World, origin: str | None) -> 
         ({"action": "explode"}, "unknown"),
         ({"s": "nobody"}, "unknown"),
         ({"b": "#99"}, "unknown"),
+        ({"b": "#" + "9" * 30}, "unknown"),
     ],
 )
 def test_a_form_that_makes_no_sense_changes_nothing(
@@ -127,3 +128,17 @@ def test_without_the_condition_there_is_no_form_and_no_order(world: World) -> No
     assert send(world, "stats", fields, kind="text/plain").headers["location"].endswith("stale")
     assert send(world, "narrow", fields).headers["location"].endswith("told=unknown")
     assert "takes new sessions" in state(world, "s1")
+
+
+def test_an_order_is_an_event_that_names_its_client(world: World) -> None:
+    token, backend = form(world)
+    fields = [("s", "s1"), ("s", "s1"), ("b", backend), ("token", token)]
+    former = len(world.ask("show events state").splitlines())
+    for action in ("drain", "ready"):
+        send(world, "stats", [*fields, ("action", action)])
+    told = [
+        re.sub(r".* order of 127\.[0-9.]+:[0-9]+ by HTTP: ", "", line)
+        for line in world.ask("show events state").splitlines()[former - 1 :]
+        if "order of" in line
+    ]
+    assert told == ["drain be/s1 [state ready -> drain]", "ready be/s1 [state drain -> ready]"]

@@ -18,6 +18,8 @@ from pathlib import Path
 
 import pytest
 
+from proxy.arguments import Arguments, parse
+from proxy.client.ask import run
 from tests.supervisor.reload_faults import ERRORS, TREE_FILES
 from tests.supervisor.test_reload_faults import tolerated
 from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
@@ -151,6 +153,18 @@ def test_the_outcome_is_told_and_told_again(site: Site) -> None:
     assert site.ask("prompt\nquit") == "master> master> "
 
 
+def test_what_clients_order_is_told_with_their_names(site: Site) -> None:
+    site.ask("reload")
+    site.ask("@1 set weight web/s 10")
+    events = site.ask("@1 show events state")
+    me = f"order of uid {os.getuid()} (pid {os.getpid()})"
+    assert 0 < events.index(f"{me}: reload\n") < events.rindex(" reloading\n")
+    assert f"{me} by the master CLI: set weight web/s 10" in events
+    asked = parse(["-S", str(site.path), "show", "proc"])
+    assert isinstance(asked, Arguments)
+    assert run(asked, {}) == 0  # millrace show
+
+
 def test_a_hard_reload_ends_what_a_reload_leaves(site: Site) -> None:
     with site.session() as client:
         assert SUCCESS.fullmatch(site.ask("reload"))
@@ -209,6 +223,7 @@ def test_whatever_clients_send_the_supervisor_never_hears_of(site: Site, seed: i
         assert said(slow) == site.ask(text.strip())
         long = stack.enter_context(site.connected("x" * 20_000))
         assert "too long" in said(long)
+        assert "Can't find" in site.ask(f"@!{'9' * 5_000} show version")
         for client in silent:
             client.sendall(b"show version\n")
             assert said(client).strip() == site.ask("show version").strip()
@@ -241,6 +256,17 @@ def test_a_wait_ends_when_its_client_leaves(site: Site) -> None:
         "Done.",
         "Server deleted.",
     ]
+
+
+def test_events_are_followed_until_the_client_leaves(site: Site) -> None:
+    site.ask("@1 show version")
+    quiet = sockets_of(site)
+    with site.connected("@1 show events state -w -n\n") as client:
+        wait_for(lambda: sockets_of(site) == quiet + 3, PATIENCE_SECONDS, "control waits")
+        site.ask("@1 set weight web/s 11")
+        assert b"set weight web/s 11" in client.recv(4_096)
+        client.close()
+        wait_for(lambda: sockets_of(site) == quiet, PATIENCE_SECONDS, "control waits no more")
 
 
 def sockets_of(site: Site) -> int:

@@ -126,6 +126,9 @@ def test_an_invalid_configuration_changes_nothing_but_the_log(
     wait_for(lambda: "reload failed, nothing changed" in program.text(), 15, "the failure is told")
     program.await_text("unknown keyword 'blance'")
     wait_for(lambda: program.titles() == children, 10, "the helper has ended, too")
+    (tmp_path / "edge.cfg").write_text("global\n")
+    program.signal(signal.SIGUSR2)
+    program.await_text("reload failed, nothing changed: no enabled listener found")
     assert generation(address) == 1
     write(tmp_path, address[1])
     reload(program, address)

@@ -14,6 +14,7 @@ from http import HTTPStatus
 from typing import NamedTuple, TypeAlias
 
 from proxy.config.model.http import Denied
+from proxy.control.caller import CALLER, Caller, client_name
 from proxy.control.http.request import HEAD_END, BadRequestError, Request, parse_head
 from proxy.control.limits import (
     KEEP_ALIVE_REQUESTS_MAX,
@@ -113,6 +114,7 @@ class HttpConnection:
         if denied is not None:
             self.counters.refused(denied)
             return
+        CALLER.set(Caller(self.connection, self.client, f"{client_name(self.connection)} by HTTP"))
         self.counters.opened()
         try:
             for _ in range(KEEP_ALIVE_REQUESTS_MAX):

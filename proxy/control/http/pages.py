@@ -13,6 +13,7 @@ from http import HTTPStatus
 from urllib.parse import urlsplit
 
 from proxy.config.model.http import StatsPage
+from proxy.control.caller import CALLER
 from proxy.control.command import CommandError, Flush, Level, Piece
 from proxy.control.commands.set_server import SetServer
 from proxy.control.commands.show_stat import Query, chosen_rows
@@ -136,13 +137,17 @@ class Pages:
     async def obey(self, page: StatsPage, fields: dict[str, list[str]]) -> str:
         """Do what a form says to each server of it; how that ended, in a word."""
         action = "".join(fields.get("action", ()))
-        backend = self.subject.report.directory.backend("".join(fields.get("b", ())))
+        table = self.subject.report.directory
+        try:
+            backend = table.backend("".join(fields.get("b", ())))
+        except CommandError:
+            return "unknown"
         if action not in ACTIONS or backend is None:
             return "unknown"
         if page.scope and backend.name not in page.scope:
             return "unknown"
-        table = self.subject.report.directory
-        servers = [table.server_named(backend, name) for name in fields.get("s", ())]
+        names = dict.fromkeys(fields.get("s", ()))  # each once
+        servers = [table.server_named(backend, name) for name in names]
         if None in servers:
             return "unknown"
         for server in servers:
@@ -155,6 +160,9 @@ class Pages:
 
     async def _order(self, server: str, action: str) -> None:
         """One order, as the stats socket would take it; raises CommandError."""
+        caller = CALLER.get()
+        if caller is not None:
+            caller.changes.clear()
         if action in ("dhlth", "ehlth"):
             switch = self.orders.checks_off if action == "dhlth" else self.orders.checks_on
             answer = switch([server], Level.ADMIN)
@@ -165,8 +173,10 @@ class Pages:
         for piece in pieces:
             if not isinstance(piece, (str, Flush)):
                 await piece.over()
-        told = f"order on the status page: {action} {server}"
-        self.subject.report.runtime.events.write(time.time_ns() // 1_000, LogLevel.NOTICE, told)
+        if caller is not None:
+            events = self.subject.report.runtime.events
+            told = caller.told(f"{action} {server}")
+            events.write(time.time_ns() // 1_000, LogLevel.NOTICE, told)
 
 
 def _icon(word: str) -> str:

@@ -91,7 +91,8 @@ class HttpServices:
         """What no rule of `http-request` answers: /ready, the page, `redirect` lines, or none."""
         target = request.uri
         page = section.page
-        if target == READY_PATH and (page is None or page.uri != READY_PATH):
+        named = page is not None and page.uri.partition("?")[0] == READY_PATH
+        if request.path == READY_PATH and not named:
             return self.readiness.response(now_ms())
         if page is not None and self.pages is not None and target.startswith(page.uri):
             refused = await self.refused(section, page, request, facts, rules)

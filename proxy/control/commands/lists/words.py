@@ -9,6 +9,8 @@ from typing import NamedTuple
 from proxy.control.command import CommandError
 
 _VERSION_MASK = (1 << 32) - 1
+_VERSION_READ_MAX = (1 << 64) - 1  # a larger number is read as this one
+_VERSION_DIGITS = len(str(_VERSION_READ_MAX))
 FIRST_SHOWN = 0x100000  # HAProxy shows addresses, among which small ones are none
 NO_ORDER = (1 << 40) - 1  # no pattern has it
 _BLANKS = re.compile(r"[ \t]+")
@@ -43,7 +45,8 @@ def split_version(words: list[str]) -> Words:
         return Words(None, words)
     digits = re.match(r"[0-9]*", words[0][1:])
     assert digits is not None
-    return Words(int(digits.group() or "0") & _VERSION_MASK, words[1:])
+    value = min(int(digits.group().lstrip("0")[:_VERSION_DIGITS] or "0"), _VERSION_READ_MAX)
+    return Words(value & _VERSION_MASK, words[1:])
 
 
 def is_later(version: int, other: int) -> bool:
