@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.flags.usage import USAGE
+from proxy.flags.usage import USAGE, USAGE_HINT
 from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
 from tests.support.forking.process import run
 from tests.support.supervisor.program import (
@@ -83,7 +83,7 @@ def test_usage_is_status_1() -> None:
         assert (result.returncode, result.stdout) == (1, "")
         complaint, usage = result.stderr.split("\n", 1)
         assert complaint.startswith("[ALERT]")
-        assert usage == USAGE
+        assert usage == USAGE_HINT
 
 
 @pytest.mark.parametrize("words", [["-h"], ["--help"], ["-c", "--help"]])
