@@ -82,7 +82,7 @@ class MasterLine(CommandLine):
         )
         reloads = (
             ("reload", "reload, and say how it went", False),
-            ("hard-reload", "the same; sessions of former generations end", True),
+            ("hard-reload", "reload, and end all former sessions", True),
         )
         wanted = {("operator",), ("user",), ("show", "cli", "level"), *((each,) for each in MODES)}
         return [
