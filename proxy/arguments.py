@@ -116,7 +116,9 @@ class _ArgumentParser:
         wrong = next((flag for flag in self._given if flag not in allowed), None)
         if wrong is not None:
             raise _WrongUsageError(f"'{wrong}' is not for the command '{words[0]}'")
-        if words[0] in ("ping", "demo") and words[1:]:
+        if words[1:] in (("-h",), ("--help",)):
+            self.values["help"] = True
+        elif words[0] in ("ping", "demo") and words[1:]:
             raise _WrongUsageError(f"nothing may follow '{words[0]}', as '{words[1]}' does")
         self.values["command"] = words
         self.values["socket"] = self._sockets[-1] if self._sockets else None

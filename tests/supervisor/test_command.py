@@ -86,7 +86,7 @@ def test_usage_is_status_1() -> None:
         assert usage == USAGE_HINT
 
 
-@pytest.mark.parametrize("words", [["-h"], ["--help"], ["-c", "--help"]])
+@pytest.mark.parametrize("words", [["-h"], ["--help"], ["-c", "--help"], ["ping", "-h"]])
 def test_help_is_told_where_it_was_asked_for_and_is_no_error(words: list[str]) -> None:
     result = call(*words)
     assert (result.returncode, result.stdout, result.stderr) == (0, USAGE, "")
