@@ -62,7 +62,7 @@ class Arguments(msgspec.Struct, frozen=True):
 
 
 class UsageError(msgspec.Struct, frozen=True):
-    """A command line that makes no sense: what is wrong with it. Exit status 1, with USAGE."""
+    """A command line that makes no sense: what is wrong with it. Exit status 1."""
 
     text: str
 
@@ -116,8 +116,10 @@ class _ArgumentParser:
         wrong = next((flag for flag in self._given if flag not in allowed), None)
         if wrong is not None:
             raise _WrongUsageError(f"'{wrong}' is not for the command '{words[0]}'")
-        if words[0] in ("ping", "demo") and words[1:]:
-            raise _WrongUsageError(f"'{words[0]}' is followed by nothing: '{words[1]}'")
+        if words[1:] in (("-h",), ("--help",)):
+            self.values["help"] = True
+        elif words[0] in ("ping", "demo") and words[1:]:
+            raise _WrongUsageError(f"nothing may follow '{words[0]}', as '{words[1]}' does")
         self.values["command"] = words
         self.values["socket"] = self._sockets[-1] if self._sockets else None
 
@@ -132,8 +134,9 @@ class _ArgumentParser:
         if flag is None and word.startswith("-d"):  # HAProxy looks at no more
             flag = FLAG_OF.get(word[:3], Flag((word,), "", idle=AID))
         if flag is None:
-            reason = "unknown option" if word.startswith("-") else "a file needs -f or -- before it"
-            raise _WrongUsageError(f"{reason}: '{word}'")
+            if word.startswith("-"):
+                raise _WrongUsageError(f"unknown option: '{word}'")
+            raise _WrongUsageError(f"'{word}' is no command; a file needs -f or -- before it")
         self._given.append(word)
         if flag.takes is Takes.NOTHING:
             if flag.idle:

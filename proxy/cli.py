@@ -15,7 +15,7 @@ from proxy.arguments import Arguments, UsageError, parse
 from proxy.config.report import render_tagged, summarize
 from proxy.config.text.condition import evaluate
 from proxy.config.text.messages import ConfigError, Message, Severity
-from proxy.flags.usage import USAGE
+from proxy.flags.usage import USAGE, USAGE_HINT
 from proxy.master.inheritance import MasterInheritance, MasterMoment
 from proxy.runtime import Runtime, ring
 from proxy.supervisor.children import Entries
@@ -40,7 +40,7 @@ def run(words: list[str], entries: Callable[[], Entries] | None = None) -> int:
 def _run(words: list[str], entries: Callable[[], Entries]) -> int:
     arguments = parse(words)
     if isinstance(arguments, UsageError):
-        say(render_tagged(Severity.ALERT, os.getpid(), arguments.text) + "\n" + USAGE)
+        say(render_tagged(Severity.ALERT, os.getpid(), arguments.text) + "\n" + USAGE_HINT)
         return 1
     if arguments.help:
         say(USAGE, STANDARD_OUTPUT)

@@ -59,8 +59,10 @@ def _connected(arguments: Arguments, environ: Mapping[str, str]) -> socket.socke
         read_places(arguments.files, environment).stats_sockets if given is None else [given]
     )
     if not addresses:
-        read = " ".join(arguments.files) or CONFIGURATION
-        raise OSError(f"no 'stats socket' line can be read in {read}: name a socket with -S")
+        read = arguments.files or (CONFIGURATION,)
+        unread = [file for file in read if not os.access(file, os.R_OK)]
+        found = f"cannot read {unread[0]}" if unread else f"no 'stats socket' in {' '.join(read)}"
+        raise OSError(f"{found}: name the configuration with -f, or a stats socket with -S")
     refusals = []
     for address in addresses:
         try:
@@ -133,6 +135,8 @@ def _relay(connection: socket.socket, *, patient: bool) -> int:
             connection.settimeout(None)
         if b"\n" in start[1:]:
             break
+    if start and not start.startswith(b"\n"):
+        return _fail("what answers is no stats socket; a master CLI is asked with socat")
     start = start[1:]
     verdict = VERDICT.match(start)
     level = int(verdict[1]) if verdict else ERROR_LEVEL_MAX + 1

@@ -36,7 +36,8 @@ def run(
         line = f"{FAILING}: the main process does not answer within {seconds} s [{path}]"
     except OSError as error:
         line = (
-            f"{FAILING}: {error.strerror or error} [{path}]: does it run, with the pid file of -p?"
+            f"{FAILING}: {error.strerror or error} [{path}]: it does not run, or its pid file is "
+            "another: name that with -p"
         )
     well = line.startswith(OK)
     say(line + "\n", STANDARD_OUTPUT if well else STANDARD_ERROR)

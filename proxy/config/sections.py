@@ -300,9 +300,18 @@ def _skip(_statement: Statement) -> None:
     """Skip a line of a section that is not supported."""
 
 
+HOMES: dict[str, Mapping[str, object]] = {  # where a word is known that stands elsewhere
+    "a 'global' section": GLOBAL_WORDS,
+    "a 'resolvers' section": RESOLVERS_WORDS,
+    "a 'defaults', 'frontend', 'backend' or 'listen' section": PROXY_WORDS,
+}
+
+
 def _check_known(keyword: str, section: str, table: Mapping[str, object]) -> None:
     if keyword not in table:
-        suggestion = hint(keyword, (*table, *SECTIONS))
+        home = next((name for name, words in HOMES.items() if keyword in words), None)
+        near = hint(keyword, (*table, *SECTIONS))
+        suggestion = near if home is None else f"; it belongs in {home}"
         raise ConfigError(f"unknown keyword '{keyword}' in '{section}' section{suggestion}")
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from proxy.flags.table import COMMANDS, FLAGS, IDLE_FLAGS, PROGRAM, Flag, Takes
 
 _EVERY = (*FLAGS, *IDLE_FLAGS)
-_PATHS = (Takes.CONFIGURATION, Takes.FILE)
+_PATHS = (Takes.CONFIGURATION, Takes.FILE, Takes.SOCKET)
 
 
 def _names(*kinds: Takes) -> str:

@@ -48,10 +48,11 @@ FILES = (
     (PIDFILE, "pid of the main process, where the service or -p says so"),
     (f"{PIDFILE}.ping", "the socket beside it at which the main process answers ping"),
 )
-STATUS = """0: it ended as it was told to, or did what was asked for. 1: the files, the command line
-or the start had an error; what a command asks for was refused or had no answer. A warning of a
-stats socket, such as an address that cannot be read, is no refusal: read the answer. 2: with -c,
-nothing would listen; with -cc, the condition was not understood."""
+STATUS = """0: it ended by SIGUSR1, or with -W by SIGTERM; or did what was asked for. 1: the files,
+the command line or the start had an error; what a command asks for was refused or had no answer. A
+warning of a stats socket, such as an address that cannot be read, is no refusal: read the answer.
+2: with -c, nothing would listen; with -cc, the condition was not understood. 130, 143: it was
+ended by SIGINT, by SIGTERM without -W."""
 
 
 def _escaped(text: str) -> str:

@@ -83,7 +83,7 @@ FLAGS = (
     _switch("-D", "run in the background", daemon=True),
     _switch("-d", "stay in the foreground and say everything", debug=True, foreground=True),
     _switch("-db", "stay in the foreground", foreground=True),
-    _switch("-W", "master-worker mode: end with status 0 when told to", master_worker=True),
+    _switch("-W", "master-worker mode: SIGTERM ends it with status 0", master_worker=True),
     _switch(
         "-Ws",
         "the same, and tell systemd when it is ready",
@@ -136,7 +136,7 @@ FLAGS = (
         *("--timeout", Takes.NUMBER, "<seconds>", "timeout_seconds"),
         f"of commands: wait so long for an answer (default: {ANSWER_SECONDS})",
     ),
-    _switch("-h --help", "this text", help=True),
+    _switch("-h --help", "options and commands in short", help=True),
     _switch("-v", "the version", version="-v"),
     _switch("-vv", "the version, the libraries and the machine", version="-vv"),
     _switch("-vq", "nothing but the version", version="-vq"),

@@ -1,4 +1,4 @@
-"""The text of `--help`."""
+"""The text of `--help`, and what a command line that makes no sense is told of it."""
 
 from __future__ import annotations
 
@@ -26,9 +26,16 @@ def _rows(rows: Iterable[tuple[str, str]]) -> Iterator[str]:
             yield f"{'  ' + left if beside and number == 0 else '':<{COLUMN}}{line}"
 
 
+SYNOPSIS = (
+    f"Usage: {PROGRAM} [-f <file|folder>]... [-c] [options] [-- <file>...]",
+    f"       {PROGRAM} [-f <file> | -p <file> | -S <address>] <command>",
+)
+# All of it would push the complaint off a screen of 24 lines.
+USAGE_HINT = "\n".join((*SYNOPSIS, f"'{PROGRAM} --help' lists options and commands")) + "\n"
+
+
 def _usage() -> Iterator[str]:
-    yield f"Usage: {PROGRAM} [-f <file|folder>]... [-c] [options] [-- <file>...]"
-    yield f"       {PROGRAM} [-f <file> | -p <file> | -S <address>] <command>"
+    yield from SYNOPSIS
     yield from _rows((label(flag), flag.help) for flag in FLAGS)
     idle = " ".join(flag.names[0] for flag in IDLE_FLAGS if not flag.names[0].startswith("-d"))
     yield from _rows([(f"{idle} -d...", "accepted without effect; a notice says why")])

@@ -254,7 +254,11 @@ def _supervisor(
     )
     # A reader of the file may signal at once: signals are taken already.
     if mode.pidfile is not None:
-        write_pid(mode.pidfile, os.getpid())
+        try:
+            write_pid(mode.pidfile, os.getpid())
+        except OSError as error:
+            said = f"cannot write the pid file '{mode.pidfile}': {error.strerror}"
+            raise StartError(f"cannot start: {said}") from error
         supervisor.ping = _ping_socket(mode.pidfile)
     return supervisor
 

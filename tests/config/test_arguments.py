@@ -101,14 +101,14 @@ def test_some_command_lines_need_no_f(words: list[str]) -> None:
         ([*F, "-m", "x"], "-m expects a number"),
         ([*F, "-S"], "-S expects an address"),
         ([*F, ""], "needs -f"),
-        ([*F, "y.cfg"], "a file needs -f or -- before it: 'y.cfg'"),
+        ([*F, "y.cfg"], "'y.cfg' is no command; a file needs -f"),
         ([*F, "-n", "x"], "-n expects a number"),
         ([*F, "-n", "-1"], "-n expects a number"),
         ([*F, "-n", "2147483648"], "-n expects a number"),
         ([*F, "-n"], "-n expects a number"),
         ([*F, "-p"], "-p expects an argument"),
         ([*F, "-sf", "0"], "expect process ids"),
-        ([*F, "-st", "12", "abc"], "a file needs -f or -- before it: 'abc'"),
+        ([*F, "-st", "12", "abc"], "'abc' is no command; a file needs -f"),
     ],
 )
 def test_a_command_line_that_makes_no_sense_is_answered(words: list[str], complaint: str) -> None:
@@ -171,9 +171,9 @@ def test_a_command_ends_the_flags(words: list[str], expected: dict[str, object])
         (["-D", "show", "info"], "'-D' is not for the command 'show'"),
         (["-S", "/s", "ping"], "'-S' is not for the command 'ping'"),
         (["-p", "/s", "show"], "'-p' is not for the command 'show'"),
-        (["ping", "now"], "'ping' is followed by nothing: 'now'"),
+        (["ping", "now"], "nothing may follow 'ping', as 'now' does"),
         ([*F, "--timeout", "3"], "--timeout is for commands"),
-        (["sohw", "info"], "a file needs -f or -- before it: 'sohw'"),
+        (["sohw", "info"], "'sohw' is no command; a file needs -f"),
     ],
 )
 def test_a_command_that_makes_no_sense_is_answered(words: list[str], complaint: str) -> None:

@@ -195,6 +195,7 @@ def test_without_a_choice_ipv6_needs_a_route(text: str) -> None:
         ("group no-such-group-x", "cannot find group id for 'no-such-group-x'"),
         ("dns-accept-family ipv5", "not 'ipv5'"),
         ("maxcon 5", "did you mean 'maxconn' maybe ?"),
+        ("nameserver a 127.0.0.1:53", "it belongs in a 'resolvers' section"),
         ("maxconn 5 6", "unexpected argument '6'"),
         ("daemon x", "unexpected argument 'x'"),
         ("pidfile", "expects a file"),

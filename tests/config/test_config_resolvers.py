@@ -121,7 +121,7 @@ def test_a_nameserver_may_be_written_in_many_ways(written: str, address: str, po
         ("timeout resolve ttl 5s", "not '5s'"),
         ("timeout resolv 1s", "did you mean 'resolve' maybe ?"),
         ("timeout", "'resolve' or 'retry'"),
-        ("hold nxdomain 1s", "unknown hold 'nxdomain'"),
+        ("hold nxdomain 1s", "unknown hold 'nxdomain' (known: "),
         ("hold nx", "expects a time"),
         ("parse-resolv-conf", "cannot read"),
         ("nameservr a 127.0.0.1", "did you mean 'nameserver' maybe ?"),

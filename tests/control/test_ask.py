@@ -119,9 +119,11 @@ def test_no_socket_is_told_with_what_was_tried(asked: Asked, tmp_path: Path) -> 
     told = asked.of("-f", str(empty), "show", "info")
     assert told[0] == 1
     assert (
-        told[2]
-        == f"millrace: no 'stats socket' line can be read in {empty}: name a socket with -S\n"
+        told[2] == f"millrace: no 'stats socket' in {empty}: "
+        "name the configuration with -f, or a stats socket with -S\n"
     )
+    told = asked.of("-f", f"{tmp_path}/none.cfg", "show", "info")
+    assert told[2].startswith(f"millrace: cannot read {tmp_path}/none.cfg: name ")
     told = asked.of("-S", f"{tmp_path}/none", "show", "info")
     assert (
         told[2]
@@ -130,8 +132,23 @@ def test_no_socket_is_told_with_what_was_tried(asked: Asked, tmp_path: Path) -> 
     assert "missing port" in asked.of("-S", "127.0.0.1", "show", "info")[2]
 
 
-@pytest.mark.parametrize("answer", [b"", b"\n", b"\nname: x\n", b"\n[3]: cut"])
-def test_half_an_answer_is_an_error(asked: Asked, answer: bytes) -> None:
+ENDED = "the connection ended before the answer did"
+MASTER_ANSWER = b"Unknown command. Please enter one of the following commands only:\n\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (b"", ENDED),
+        (b"\n", ENDED),
+        (b"\nname: x\n", ENDED),
+        (b"\n[3]: cut", ENDED),
+        (MASTER_ANSWER, "what answers is no stats socket; a master CLI is asked with socat"),
+    ],
+)
+def test_half_an_answer_or_a_strange_one_is_an_error(
+    asked: Asked, answer: bytes, told: str
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve() -> None:
@@ -144,7 +161,7 @@ def test_half_an_answer_is_an_error(asked: Asked, answer: bytes) -> None:
         status, _, err = asked.of("-S", f"*:{server.getsockname()[1]}", "show", "info")
         thread.join()
     assert status == 1
-    assert err.endswith("millrace: the connection ended before the answer did\n")
+    assert err.endswith(f"millrace: {told}\n")
 
 
 def test_a_path_may_be_relative(

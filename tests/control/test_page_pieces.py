@@ -85,4 +85,6 @@ def test_small_things_are_drawn_small() -> None:
     assert len(spark("sessions", [5] * POINTS_KEPT)) < 300
     states = [None] * 100 + [1] * 60 + [4] * 20
     assert "100 s of 15 minutes without a valid answer" in timeline("n", states, 1, Frame(NOW_MS))
+    beginning = [*[2] * (POINTS_KEPT - 1), None]
+    assert "<span>now 2, at most 2</span>" in picture("S", [Curve("s", beginning)], Frame(NOW_MS))
     assert [nice(number) for number in (0, 1, 3, 11, 60, 1_001)] == [1, 1, 5, 20, 100, 2_000]

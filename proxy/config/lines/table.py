@@ -27,6 +27,7 @@ from proxy.config.text.suggest import hint
 from proxy.config.text.units import parse_number
 
 D = TypeVar("D")
+FEW = 10  # known words that a complaint may list
 
 
 class Treatment(enum.Enum):
@@ -189,5 +190,6 @@ def act_on_second(statement: Statement, draft: D, table: Table[D], expectation: 
         raise ConfigError(f"'{statement.keyword}' expects {expectation}")
     second = statement.words[1]
     if second not in table:
-        raise ConfigError(f"unknown {statement.keyword} '{second}'{hint(second, table)}")
+        every = f" (known: {', '.join(table)})" if len(table) <= FEW else ""
+        raise ConfigError(f"unknown {statement.keyword} '{second}'{hint(second, table) or every}")
     act(statement.skip(1), draft, table, f"'{statement.keyword} {second}'", second)

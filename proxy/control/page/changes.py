@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from html import escape
 
-from proxy.control.page.markup import TABLE_END, row, table
+from proxy.control.page.markup import TABLE_END, headed_table, row
 from proxy.control.page.pictures import Mark
 from proxy.control.page.subject import PageMoment, PageSubject
 
@@ -37,7 +37,13 @@ def changes_table(subject: PageSubject, moment: PageMoment) -> str:
     if not marks:
         return ""
     rows = [
-        row([("t", moment.clock(mark.at_ms)), ("t", escape(mark.text))]) for mark in reversed(marks)
+        row([("t", _time(moment, mark.at_ms)), ("w", escape(mark.text))])
+        for mark in reversed(marks)
     ]
-    head = table(COLUMNS, "What changed", "show events state")
-    return f"<h2>What changed</h2>\n{head}{''.join(rows)}{TABLE_END}"
+    head = headed_table(COLUMNS, "What changed", "show events state")
+    return f"{head}{''.join(rows)}{TABLE_END}"
+
+
+def _time(moment: PageMoment, at_ms: int) -> str:
+    """With seconds: most of what belongs together happens within a minute."""
+    return f"{moment.clock(at_ms)}:{int(moment.unix(at_ms) % 60):02d}"

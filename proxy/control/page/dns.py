@@ -7,7 +7,7 @@ from html import escape
 from itertools import islice
 
 from proxy.control.metrics.dns import preferred_words
-from proxy.control.page.markup import TABLE_END, alarming, chip, row, table
+from proxy.control.page.markup import TABLE_END, alarming, chip, headed_table, row
 from proxy.control.page.subject import PageMoment, PageSubject
 from proxy.control.rows.resolution_record import dropped_in_ms, last_valid_ms
 from resolverd.config import ResolutionSettings
@@ -43,7 +43,7 @@ def names_table(subject: PageSubject, moment: PageMoment) -> Iterator[str]:
     failing = subject.names.failing()[:NAMES_AT_ONCE]
     well = (index for index in range(len(every)) if index not in failing)
     chosen = [*failing, *islice(well, NAMES_AT_ONCE - len(failing))]
-    yield "<h2>Names in DNS</h2>\n" + table(NAME_COLUMNS, "Names in DNS", "show resolution")
+    yield headed_table(NAME_COLUMNS, "Names in DNS", "show resolution")
     for index in chosen:
         yield name_row(subject, moment, every[index])
     yield TABLE_END
@@ -87,7 +87,7 @@ def nameservers_table(subject: PageSubject) -> Iterator[str]:
     if not chosen:
         return
     columns = "<nameserver|<resolvers|" + "|".join(COUNTERS_SHOWN)
-    yield "<h2>Nameservers</h2>\n" + table(columns, "Nameservers", "show resolvers")
+    yield headed_table(columns, "Nameservers", "show resolvers")
     for section, nameserver in chosen:
         fields = subject.report.monitor.counters.nameserver(nameserver.index)
         names = [("t", escape(nameserver.name)), ("t", escape(section.name))]

@@ -15,7 +15,7 @@ from proxy.control.page import choosing
 from proxy.control.page.changes import changes, changes_table
 from proxy.control.page.dns import names_table, nameservers_table
 from proxy.control.page.frame import closing, opening
-from proxy.control.page.markup import TABLE_END, age, amount, table
+from proxy.control.page.markup import TABLE_END, age, amount, headed_table, table
 from proxy.control.page.pictures import Curve, picture
 from proxy.control.page.processes import old_generations, processes
 from proxy.control.page.rows import (
@@ -144,9 +144,7 @@ def _frontends(subject: PageSubject, moment: PageMoment, shown: Sequence[Proxy])
     every = [proxy for proxy in shown if proxy.frontend_index is not None]
     ordered = choosing.frontends(subject, every)
     page = min(moment.view.page, max(1, -(-len(ordered) // FRONTENDS_AT_ONCE)))
-    yield "<h2>Frontends</h2>\n" + table(
-        FRONTEND_COLUMNS, "Frontends", "show stat -1 1 -1; show why frontend NAME"
-    )
+    yield headed_table(FRONTEND_COLUMNS, "Frontends", "show stat -1 1 -1; show why frontend NAME")
     for proxy in choosing.part(ordered, page, FRONTENDS_AT_ONCE):
         yield frontend_row(subject, moment, proxy)
     yield TABLE_END + choosing.pager(moment.view, len(ordered), FRONTENDS_AT_ONCE)
@@ -159,9 +157,8 @@ def _backends(subject: PageSubject, moment: PageMoment, shown: Sequence[Proxy]) 
     page = min(moment.view.page, max(1, -(-len(ordered) // BACKENDS_AT_ONCE)))
     part = choosing.part(ordered, page, BACKENDS_AT_ONCE)
     waiting = subject.faults.loads.waiting()
-    yield f"<h2>Backends {choosing.sorts(moment.view)}</h2>\n" + table(
-        BACKEND_COLUMNS, "Backends", "show stat -1 2 -1; show why NAME"
-    )
+    command = "show stat -1 2 -1; show why NAME"
+    yield headed_table(BACKEND_COLUMNS, "Backends", command, choosing.sorts(moment.view))
     for proxy in part:
         yield backend_row(subject, moment, proxy, waiting=waiting.get(proxy.backend_index or 0, 0))
     yield TABLE_END + choosing.pager(moment.view, len(ordered), BACKENDS_AT_ONCE)

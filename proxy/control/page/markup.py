@@ -47,21 +47,31 @@ def of_limit(number: int, most: int | str | None) -> str:
     return f'<span class="amber">{text}</span>' if number >= int(most) else text
 
 
-def table(columns: str, caption: str, command: str = "") -> str:
+def table(columns: str, caption: str, command: str) -> str:
     """The head of a table that scrolls by itself; names that begin with `<` stand on the left.
 
     `command` gives the same numbers on the stats socket.
     """
+    said = f"><caption>{caption} <code>{escape(command)}</code></caption>"
+    return _head(columns, caption, said)
+
+
+def headed_table(columns: str, heading: str, command: str, beside: str = "") -> str:
+    """The same under a heading of its own, instead of a caption; `beside` stands next to it."""
+    title = f"<h2>{heading} <small><code>{escape(command)}</code></small> {beside}</h2>\n"
+    return title + _head(columns, heading, f' aria-label="{heading}">')
+
+
+def _head(columns: str, name: str, said: str) -> str:
     cells = "".join(
         f'<th scope="col" class="t">{name[1:]}</th>'
         if name.startswith("<")
         else f'<th scope="col">{name}</th>'
         for name in columns.split("|")
     )
-    said = f" <code>{escape(command)}</code>" if command else ""
     return (
-        f'<div class="panel" tabindex="0" role="region" aria-label="{caption}"><table>'
-        f"<caption>{caption}{said}</caption><thead><tr>{cells}</tr></thead><tbody>\n"
+        f'<div class="panel" tabindex="0" role="region" aria-label="{name}"><table{said}'
+        f"<thead><tr>{cells}</tr></thead><tbody>\n"
     )
 
 

@@ -184,12 +184,17 @@ def _said(lines: Sequence[Curve], frame: Frame) -> str:
     asked = None if frame.at_ms is None else frame.point(frame.at_ms)
     pieces = []
     for line in lines:
-        value = line.values[-1 if asked is None else asked]
+        value = _latest(line.values) if asked is None else line.values[asked]
         named = f"{line.name} " if len(lines) > 1 else ""
         most = max((each for each in line.values if each is not None), default=0)
         pieces.append(f"{named}{'not seen' if value is None else value}, at most {most}")
     when = "now" if asked is None else f"at {frame.labels[1]}"
     return f"{when} {'; '.join(pieces)}"
+
+
+def _latest(values: Values) -> int | None:
+    """The value of this step, or of the one before: as a step begins nobody has looked yet."""
+    return values[-1] if values[-1] is not None else values[-2]
 
 
 def spark(title: str, values: Values) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from proxy.control.commands.show_info import uptime_text
-from proxy.control.page.markup import TABLE_END, alarming, amount, chip, row, table
+from proxy.control.page.markup import TABLE_END, alarming, amount, chip, headed_table, row
 from proxy.control.page.subject import PageSubject
 from proxy.control.situation.troubles import STALE_MS
 from proxy.runtime import now_ms
@@ -21,7 +21,7 @@ def processes(subject: PageSubject) -> list[str]:
     places = list(range(len(names)))
     if len(places) > PROCESSES_SHOWN_MAX:
         places = [*places[: PROCESSES_SHOWN_MAX // 2], *places[count:]]
-    pieces = ["<h2>Processes</h2>\n" + table(PROCESS_COLUMNS, "Processes", "show proc")]
+    pieces = [headed_table(PROCESS_COLUMNS, "Processes", "show proc debug; show activity")]
     for position in places:
         status = monitor.board.status(position)
         state = STATE_NAMES[status.state] if status.pid or status.state else "not running"
@@ -65,5 +65,5 @@ def old_generations(subject: PageSubject) -> str:
             )
         )
     columns = "<generation|sessions|processes|old for|sessions end in"
-    head = table(columns, "Old generations", "show proc debug")
-    return f"<h2>Old generations</h2>\n{head}{''.join(rows)}{TABLE_END}"
+    head = headed_table(columns, "Old generations", "show proc debug")
+    return f"{head}{''.join(rows)}{TABLE_END}"

@@ -40,6 +40,7 @@ h1 span { font-weight: 500; color: var(--quiet); }
 h2 { font-size: 17px; margin: 30px 0 10px; }
 h3 { font-size: 15px; margin: 0; overflow-wrap: anywhere; }
 h2 small { color: var(--quiet); font-weight: 400; font-size: 13px; }
+h2 small + small { margin-left: 14px; }
 .troubles { list-style: none; margin: 0; padding: 0; display: grid; gap: 10px; }
 .trouble { background: var(--panel); border: 1px solid var(--line);
   border-left: 5px solid var(--down); border-radius: 6px; padding: 10px 16px; }

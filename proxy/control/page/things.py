@@ -25,6 +25,11 @@ from shm.history import HistoryKind
 
 SERVERS_AT_ONCE = 50
 SERVERS_MARKED_MAX = 100  # servers whose last change is marked on the pictures of their backend
+PICTURES_MISSING = {
+    HistoryKind.BACKEND: "No pictures: the first backends of the files have them.",
+    HistoryKind.SERVER: "No pictures yet: a server has them from its first change of state or "
+    "address on, and of many servers those that changed last.",
+}
 
 
 class Things:
@@ -164,7 +169,7 @@ class Things:
         points = self.subject.history.points(kind, index, moment.now_ms)
         yield "<h2>The last 15 minutes</h2>\n"
         if points is None:
-            yield '<p class="quiet">Not kept: of many servers, those that changed last are.</p>\n'
+            yield f'<p class="quiet">{PICTURES_MISSING[kind]}</p>\n'
             return
         frame = moment.frame(marks)
         yield '<div class="pictures">'

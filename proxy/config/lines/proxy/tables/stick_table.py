@@ -106,7 +106,7 @@ class _TableReader:
         word = self._words.pop(0) if self._words else ""
         known = {kind.value: kind for kind in KeyType}
         if word not in known:
-            raise ConfigError(f"stick-table: unknown type '{word}'.{hint(word, known)}")
+            raise ConfigError(f"stick-table: unknown type '{word}'{hint(word, known) or '.'}")
         self._key = known[word]
         self._key_bytes = _KEY_BYTES.get(self._key, KEY_BYTES_DEFAULT)
         if self._key in (KeyType.STRING, KeyType.BINARY) and self._words[:1] == ["len"]:
