@@ -65,6 +65,7 @@ class Browser:
                 pass_fds=(commands, answers),
                 stdout=log,
                 stderr=log,
+                env={**os.environ, "TMPDIR": str(folder)},  # a killed browser leaves its files
             )
         os.close(commands)
         os.close(answers)
