@@ -102,9 +102,14 @@ class CommandLine:
             yield f"Too many commands (at most {COMMANDS_MAX}).\n\n"
             return
         for number, command in enumerate(commands, start=1):
-            yield from self.answer(command, payload if number == len(commands) else None)
+            yield from self.whole(command, payload if number == len(commands) else None)
             if self.ended:
                 return
+
+    def whole(self, text: str, payload: str | None) -> Iterator[Piece]:
+        """The answer to one command, with its end."""
+        yield from self.answer(text, payload)
+        if not self.ended:
             yield "\n" + (PROMPT if self.interactive else "")
 
     def answer(self, text: str, payload: str | None = None) -> Iterator[Piece]:

@@ -57,12 +57,6 @@ def local_ports() -> int | None:
     return int(words[1]) - int(words[0]) + 1 if len(words) == 2 else None
 
 
-def backlog_max() -> int | None:
-    """The longest queue of clients that a socket gets (`somaxconn`)."""
-    text = _text(PROC / "sys/net/core/somaxconn")
-    return int(text) if text else None
-
-
 def tracked_connections() -> Occupancy | None:
     """Connections that nf_conntrack follows; None where it does not."""
     folder = PROC / "sys/net/netfilter"

@@ -26,11 +26,9 @@ from proxy.control.command import (
     Feedback,
     Level,
     Piece,
-    split_commands,
     split_words,
 )
 from proxy.control.command_line import CommandLine
-from proxy.control.limits import COMMANDS_MAX
 from proxy.master.orders import ReloadOrders
 from proxy.master.relay import CallStream, NoSuchProcessError, relayed
 
@@ -120,18 +118,11 @@ class MasterLine(CommandLine):
             Command(("show", "version"), "", "version of the program", user, self.show_version),
         ]
 
-    def answers(self, line: str, payload: str | None = None) -> Iterator[Piece]:
-        """The answers to all commands of a line, wherever each goes."""
-        commands = split_commands(line)
-        if len(commands) > COMMANDS_MAX:
-            yield f"Too many commands (at most {COMMANDS_MAX}).\n\n"
-            return
-        for number, text in enumerate(commands, start=1):
-            yield from self._one(text, payload if number == len(commands) else None)
-            if self.ended:
-                return
-            if self.interactive:
-                yield self.prompt_text
+    def whole(self, text: str, payload: str | None) -> Iterator[Piece]:
+        """The answer to one command, wherever it goes, with the prompt."""
+        yield from self._one(text, payload)
+        if self.interactive and not self.ended:
+            yield self.prompt_text
 
     def _one(self, text: str, payload: str | None) -> Iterator[Piece]:
         """The answer to one command, up to the prompt."""

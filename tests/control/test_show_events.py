@@ -20,6 +20,7 @@ from shm.events import EVENTS_MAX, EventRing
 from shm.log_level import LogLevel
 from tests.support.common import require_program
 from tests.support.control.site import World, a_server, ask, control_world, haproxy
+from tests.support.torn_events import tear
 
 ME = f"uid {os.getuid()} (pid {os.getpid()})"
 STAMP = r"<5>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}[+-]\d\d:\d\d "
@@ -125,11 +126,15 @@ def test_a_time_of_day_is_the_last_one() -> None:
     assert moment_of("90", noon) == noon - 90
 
 
-def test_a_reader_waits_once_for_an_event_that_is_not_written_yet() -> None:
+def test_a_reader_waits_once_for_all_that_is_not_written_yet() -> None:
     ring = EventRing()
     reader = EventReader(ring)
-    ring.write(1, LogLevel.NOTICE, "one")
+    for text in ("one", "this is gone", "three", "this is lost", "five"):
+        ring.write(1, LogLevel.NOTICE, text)
+    tear("this is gone")
+    tear("this is lost")
     assert [event.text for event in reader.events()] == ["one"]
+    assert [event.text for event in reader.events()] == ["three", "five"]
     for number in range(EVENTS_MAX + 5):
         ring.write(number, LogLevel.NOTICE, str(number))
     assert len(list(reader.events())) == EVENTS_MAX

@@ -103,16 +103,19 @@ class EventReader:
         last = ring.last
         self._ring = ring
         self._read = last if new else max(last - EVENTS_MAX, 0)
-        self._unwritten = 0  # the sequence at which the last reading has stopped
+        self._waited_for = 0  # what was not written up to here was waited for once
 
     def events(self) -> Iterator[LoggedEvent]:
-        """What there is by now. An event being written is waited for until the next time."""
+        """What there is by now. An event being written is waited for until the next time.
+
+        Those of writers that were killed never come, however many: they are waited for together.
+        """
         last = self._ring.last
         self._read = max(self._read, last - EVENTS_MAX)
         while self._read < last:
             event = self._ring.event(self._read + 1)
-            if event is None and self._unwritten != self._read + 1:
-                self._unwritten = self._read + 1
+            if event is None and self._read >= self._waited_for:
+                self._waited_for = last
                 return
             self._read += 1
             if event is not None:
