@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.control.metrics.scrape import CHECKS_REPORTED
+from proxy.control.metrics.servers import CHECKS_REPORTED
 from shm.check_status import TIMEOUTS, CheckStatus
 from tests.support.common import free_port
 from tests.support.control.site import ask, haproxy
