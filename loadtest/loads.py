@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from loadtest.calls import traced
 from loadtest.checked import checked_servers, connects, watch_checks
+from loadtest.control_loads import CONTROL_LOADS
 from loadtest.cpu import tree_private_bytes, tree_pss_bytes, tree_run_seconds
 from loadtest.fleet import nameservers
 from loadtest.generators import built_generator
@@ -27,6 +28,7 @@ from loadtest.propagation import answer_anew, scripted_nameserver
 from loadtest.resolving import resolve_names
 from loadtest.rule_loads import RULE_LOADS
 from loadtest.site import Site, idle_connections
+from loadtest.table_loads import TABLE_LOADS
 from loadtest.traffic import (
     CLOSING,
     GRACE_SECONDS,
@@ -258,6 +260,8 @@ LOADS = (
     ),
     *_server_loads("roundrobin"),
     *_server_loads("leastconn"),
+    *TABLE_LOADS,
+    *CONTROL_LOADS,
     Load(
         "names10k",
         "10,000 names every 10 s",

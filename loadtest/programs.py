@@ -23,6 +23,7 @@ from loadtest.site import (
     ProxiedService,
     Site,
     checked_address,
+    idle_address,
     name_of,
 )
 
@@ -61,6 +62,11 @@ class Setup:
     periods: int = 2  # measured ones, of `resolve_ms` each
     changes: int = 0  # of the address of one more name, with a section of its own
     records: int = 0  # of that name as an SRV label, with a server for each; 0: a host name
+    sections: int = 0  # idle ones, each with a listener
+    sections_after: bool = False  # behind those with traffic, instead of before them
+    sessions_max: int = 0  # global maxconn; 0: what the descriptors allow
+    metrics: bool = False  # a section that serves them, where else the changing name is
+    server_places: int = 0  # maxconn of each web server; 0: none
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +121,7 @@ def haproxy_configuration(site: Site, setup: Setup, folder: Path) -> str:
         "global",
         f"    nbthread {setup.workers}",
         # HAProxy keeps a descriptor for the check of each server beside those of sessions
-        f"    maxconn {SESSIONS_BESIDE_CHECKS if setup.checked else site.sessions_max}",
+        f"    maxconn {_sessions_max(site, setup)}",
         f"    stats socket {folder / STATS_SOCKET} level admin",
         "defaults",
         "    mode tcp",
@@ -128,6 +134,8 @@ def haproxy_configuration(site: Site, setup: Setup, folder: Path) -> str:
     if setup.access_log:
         lines += [f"    log {site.syslog} local0", "    option tcplog"]
     check = f" check inter {setup.check_inter_ms}ms" if setup.check_inter_ms else ""
+    idle = _idle_sections(site, setup)
+    lines += [] if setup.sections_after else idle
     for service in site.services:
         lines += [f"listen {service.name}", f"    bind {service.front}"]
         if setup.http_checks and service is site.web:
@@ -135,10 +143,43 @@ def haproxy_configuration(site: Site, setup: Setup, folder: Path) -> str:
         if service is site.web:
             lines += [f"    {line}" for line in _rules(site, setup, folder)]
         for number, server in enumerate(_servers(service, site, setup), 1):
-            lines.append(f"    server {service.name}{number} {server}{check}")
+            places = setup.server_places if service is site.web else 0
+            limit = f" maxconn {places}" if places else ""
+            lines.append(f"    server {service.name}{number} {server}{check}{limit}")
+    lines += idle if setup.sections_after else []
+    lines += _metrics_section(site) if setup.metrics else []
     if setup.mapped:
         lines += map_sections(site)
     return "\n".join([*lines, *_checked_lines(site, setup), *_names_lines(site, setup)]) + "\n"
+
+
+def _sessions_max(site: Site, setup: Setup) -> int:
+    if setup.sessions_max:
+        return setup.sessions_max
+    return SESSIONS_BESIDE_CHECKS if setup.checked else site.sessions_max
+
+
+def _idle_sections(site: Site, setup: Setup) -> list[str]:
+    """Sections to which nobody connects, each with a listener and a server."""
+    server = site.web.servers[0]
+    return [
+        line
+        for number in range(setup.sections)
+        for line in (
+            f"listen idle{number}",
+            f"    bind {idle_address(site, number)}",
+            f"    server idle {server}",
+        )
+    ]
+
+
+def _metrics_section(site: Site) -> list[str]:
+    return [
+        "frontend metrics",
+        "    mode http",
+        f"    bind {site.probe.front}",
+        "    http-request use-service prometheus-exporter if { path /metrics }",
+    ]
 
 
 def _rules(site: Site, setup: Setup, folder: Path) -> list[str]:

@@ -109,6 +109,11 @@ def checked_address(site: Site, number: int) -> HostPort:
     return HostPort(f"127.{112 + silent}.{place >> 8}.{place & 0xFF}", port)
 
 
+def idle_address(site: Site, number: int) -> HostPort:
+    """The address of a section without traffic."""
+    return HostPort(f"127.114.{number >> 8}.{number & 0xFF}", site.living_port)
+
+
 def idle_connections(site: Site) -> int:
     """The connections of the idle load; the harness has both ends of each."""
     return min(IDLE_CONNECTIONS_MAX, site.sessions_max - RESERVED_DESCRIPTORS)

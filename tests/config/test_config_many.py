@@ -112,7 +112,7 @@ def calls_of(text: str) -> int:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
 def test_a_section_costs_the_same_among_ten_times_as_many(name: str) -> None:
-    smaller = 50 if name == "unknown words" else sample(75, full=150)
+    smaller = 50 if name == "unknown words" else sample(50, full=150)
     few, many = (calls_of(FILES[name](number)) for number in (smaller, smaller * TIMES))
     assert many <= few * TIMES * GROWTH_MAX
 

@@ -14,7 +14,7 @@ STATUS = ("option httpchk",)
 BODY = ("option httpchk", "http-check expect string foo")
 END = b"\r\n\r\n"
 LINE = b"HTTP/1.1 200 OK\r\n"
-GENERATED = sample(160, full=2_000)
+GENERATED = sample(100, full=2_000)
 SEEDS = range(GENERATED // 160 + (GENERATED % 160 > 0))
 
 HEADS = {

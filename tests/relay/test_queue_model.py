@@ -13,7 +13,7 @@ import pytest
 from tests.relay.queue_model import Model, World, begin, explore
 from tests.support.generated import sample
 
-WALKS = sample(60, full=20_000)
+WALKS = sample(30, full=20_000)
 
 
 def wrong(world: World, limit: int) -> str:

@@ -10,7 +10,6 @@ import mmap
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +21,7 @@ from shm.tables.shape import KeyType, Stored, TableData, TableShape
 from tests.support.compiled import compiled
 from tests.support.generated import sample
 from tests.support.tables.steps import Steps, memories, table_steps
-from tests.support.trace import SteppedChild
+from tests.support.trace import SteppedChild, stop_at_each
 
 SOURCE = Path(__file__).parent / "tracks.pyx"
 STOP_STRIDE = sample(67, full=1)  # of the instructions at which the first worker is stopped
@@ -94,19 +93,16 @@ def stopped(
 
     The table is put back before each.
     """
-    shared = mmap.mmap(-1, 8)
-    said = memoryview(shared).cast("Q")
-    with ExitStack() as stack:
-        files = [stack.enter_context(mmap.mmap(each.fd, each.size)) for each in memories(table)]
-        before = [each[:] for each in files]
-        for count in range(0, INSTRUCTIONS_MAX, stride):
-            for each, content in zip(files, before, strict=True):
-                each[:] = content
-            said[0] = 0
-            with SteppedChild(lambda: follower.serve(key, said)) as child:
-                if not child.step(count) or said[0]:
-                    return
-                yield child, count
+    said = memoryview(mmap.mmap(-1, 8)).cast("Q")
+
+    def serve() -> None:
+        said[0] = 0
+        follower.serve(key, said)
+
+    for child, count in stop_at_each(memories(table), serve, stride, INSTRUCTIONS_MAX):
+        if said[0]:
+            return
+        yield child, count
 
 
 @pytest.mark.slow

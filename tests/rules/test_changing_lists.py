@@ -201,9 +201,7 @@ def test_a_successor_takes_over_what_was_in_force_wherever_a_writer_died(
         made.editor.prepare()
         made.editor.publish()
         with SteppedChild(lambda: WORKS[name](made)) as child:
-            steps = 0
-            while steps < 100_000 and child.step():
-                steps += 1
+            steps = child.count_steps(100_000)
             child.kill()
     outcomes = set()
     deaths = chance.sample(range(1, steps), sample(15, 600))

@@ -14,7 +14,7 @@ from tests.support.messages import fix, mqtt
 from tests.support.messages.converting import made
 
 pytestmark = pytest.mark.slow
-MUTATIONS = sample(1_500, 20_000)
+MUTATIONS = sample(900, 20_000)
 CUTS = sample(3, 40)  # packets that are cut at every byte
 
 

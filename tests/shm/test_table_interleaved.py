@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 
 import pytest
 
@@ -15,7 +14,7 @@ from shm.tables.entries import TableReader
 from shm.tables.memory import StickTable
 from tests.support.generated import sample
 from tests.support.tables.steps import Steps, memories, small_table, table_steps
-from tests.support.trace import SteppedChild
+from tests.support.trace import stop_at_each
 
 NOW_MS = 60_000
 STRIDE = sample(61, full=1)  # of the instructions at which the first one is stopped
@@ -52,21 +51,18 @@ def interleaved(
 
     Yields both cells and the number of instructions; the table is put back before each.
     """
-    shared = mmap.mmap(-1, 8)
-    said = memoryview(shared).cast("Q")
-    with ExitStack() as stack:
-        files = [stack.enter_context(mmap.mmap(each.fd, each.size)) for each in memories(table)]
-        before = [each[:] for each in files]
-        for count in range(0, INSTRUCTIONS_MAX, STRIDE):
-            for each, content in zip(files, before, strict=True):
-                each[:] = content
-            said[0] = 0
-            with SteppedChild(lambda: steps.take_stopped(table, 1, key, NOW_MS, said)) as child:
-                if not child.step(count) or said[0]:
-                    return
-                taken = other()
-                child.finish()
-            yield (said[0] - 1 if said[0] else None), taken, count
+    said = memoryview(mmap.mmap(-1, 8)).cast("Q")
+
+    def take() -> None:
+        said[0] = 0
+        steps.take_stopped(table, 1, key, NOW_MS, said)
+
+    for child, count in stop_at_each(memories(table), take, STRIDE, INSTRUCTIONS_MAX):
+        if said[0]:
+            return
+        taken = other()
+        child.finish()
+        yield (said[0] - 1 if said[0] else None), taken, count
 
 
 def held(table: StickTable) -> dict[int, tuple[bytes, int]]:

@@ -13,7 +13,6 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 
 import pytest
 
@@ -22,7 +21,7 @@ from shm.tables.memory import StickTable
 from shm.tables.shape import TableData
 from tests.support.generated import sample
 from tests.support.tables.steps import Steps, memories, small_table, table_steps
-from tests.support.trace import SteppedChild, pause
+from tests.support.trace import die_at_each_store, pause
 
 WRITERS = 4
 KILLS = sample(60, full=3_000)
@@ -143,31 +142,23 @@ def test_processes_killed_at_random_moments_leave_a_table_that_works(
         steps.give(table, 0, cell, 1)
 
 
-def die_at_each_store(steps: Steps, table: StickTable) -> Iterator[tuple[int, bytes]]:
+def deaths_in_sessions(steps: Steps, table: StickTable) -> Iterator[tuple[int, bytes]]:
     """Kill a writer after each store into the table while it serves one session of a key.
 
     Yields the number of the store and what the child was about to do, after each death.
     """
     work = (b"here", b"new!", b"late")
-    with ExitStack() as stack:
-        files = [stack.enter_context(mmap.mmap(each.fd, each.size)) for each in memories(table)]
-        before = [each[:] for each in files]
-        for key in work:
+    for key in work:
 
-            def serve(key: bytes = key) -> None:
-                pause()
-                cell = steps.take(table, 1, key, 60_000)
-                assert cell is not None
-                steps.add(table, cell, GPC0, 1)
-                steps.give(table, 1, cell, 60_000)
+        def serve(key: bytes = key) -> None:
+            pause()
+            cell = steps.take(table, 1, key, 60_000)
+            assert cell is not None
+            steps.add(table, cell, GPC0, 1)
+            steps.give(table, 1, cell, 60_000)
 
-            for deadly in range(1, 100):
-                for each, content in zip(files, before, strict=True):
-                    each[:] = content
-                with SteppedChild(serve) as child:
-                    if not child.to_store(files, deadly):
-                        break
-                yield deadly, key
+        for store in die_at_each_store(memories(table), serve):
+            yield store, key
 
 
 @pytest.mark.slow
@@ -186,7 +177,7 @@ def test_a_death_at_each_store_leaves_nothing_held_and_nothing_half_done(
     if late is not None:
         steps.give(table, 2, late, 1_000)
     deaths: dict[bytes, int] = {}
-    for store, key in die_at_each_store(steps, table):
+    for store, key in deaths_in_sessions(steps, table):
         deaths[key] = deaths.get(key, 0) + 1
         note = f"{key!r} after store {store}"
         reader = TableReader(table)

@@ -20,9 +20,10 @@ from proxy.control.http.redirects import redirected
 from proxy.control.http.request import Request
 from proxy.control.http.rulesets import Facts, SectionRules, TooLongError
 from proxy.control.limits import SCRAPES_MAX
-from proxy.control.metrics.families import Exposition, choose, render
+from proxy.control.metrics.families import Exposition, MetricFamily, choose, render
 from proxy.control.metrics.own import OwnMetrics
 from proxy.control.metrics.scrape import Scrape, ScrapeError, Selection, parse_query
+from proxy.control.metrics.servers import known_servers
 from proxy.control.metrics.snapshots import Snapshots
 from proxy.control.places import Client
 from proxy.control.rows.report import Report
@@ -49,8 +50,9 @@ class HttpServices:
         self.turns = turns
         self.own = OwnMetrics(report)
         self.pages = pages
+        self.known = known_servers(report)
         self.snapshots = Snapshots(
-            SCRAPES_MAX, turns, lambda selection: Scrape(self.report, selection)
+            SCRAPES_MAX, turns, lambda selection: Scrape(report, selection, self.known)
         )
         runtime = report.runtime
         self.readiness = Readiness(runtime)
@@ -138,7 +140,10 @@ class HttpServices:
     ) -> AsyncGenerator[bytes, None]:
         """The text of one scrape; a failure is counted and ends the response early."""
         self.own.scrapes += 1
+        first = Scrape(self.report, selection, self.known).first_families()
         try:
+            async for part in self.turns.parts(rendered(first, exposition)):
+                yield part
             async with self.snapshots.read(selection, client) as scrape:
                 parts = self.parts(scrape, selection, exposition)
                 async for part in self.turns.parts(parts):
@@ -151,13 +156,18 @@ class HttpServices:
     def parts(
         self, scrape: Scrape, selection: Selection, exposition: Exposition
     ) -> Iterator[bytes]:
-        """The text of all families that were asked for."""
+        """The text of the families that were asked for, but for the first."""
         for family in scrape.families():
             yield from render(family, exposition)
         if "millrace" in selection.scopes:
             for own in self.own.families():
                 if selection.wants(own.name):
                     yield from render(own, exposition)
+
+
+def rendered(families: Iterator[MetricFamily], exposition: Exposition) -> Iterator[bytes]:
+    """The text of small families, in one part."""
+    yield b"".join(part for family in families for part in render(family, exposition))
 
 
 def phrase_of(status: int) -> str:

@@ -10,10 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import accumulate, islice
-from typing import NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST
+
+if TYPE_CHECKING:  # columns.pyx has the word for what is missing from here
+    from proxy.control.metrics.columns import Columns
 
 SAMPLES_AT_ONCE = 2_000  # 2 ms of rendering
 MISSING = "NaN"  # as HAProxy's exporter writes what does not exist
@@ -31,6 +34,37 @@ class MetricFamily(NamedTuple):
     counter: bool
     help: str
     samples: Iterable[Sample]
+
+
+class ColumnFamily(NamedTuple):
+    """One metric of rows of numbers, of those whose number at `gate` is not negative (-1: of all).
+
+    With `words` each row has a series for each of them, 1 for the one whose number it has.
+    """
+
+    name: str
+    counter: bool
+    help: str
+    rows: Columns
+    position: int
+    divisor: int
+    gate: int
+    words: tuple[tuple[int, str], ...] = ()
+
+    def parts(self, openmetrics: bool) -> Iterator[bytes]:
+        """The lines, in parts."""
+        step = max(1, SAMPLES_AT_ONCE // max(1, len(self.words)))
+        for first in range(0, len(self.rows), step):
+            last = first + step
+            if self.words:
+                yield self.rows.choices(
+                    self.name, self.position, self.words, self.gate, first, last
+                )
+            else:
+                yield self.rows.lines(
+                    *(self.name, self.position, self.divisor, self.gate, first, last),
+                    present=openmetrics,
+                )
 
 
 class Series(NamedTuple):
@@ -90,7 +124,7 @@ def histogram_parts(histogram: Histogram) -> Iterator[bytes]:
         head = ""
 
 
-def head_of(family: MetricFamily, exposition: Exposition) -> str:
+def head_of(family: MetricFamily | ColumnFamily, exposition: Exposition) -> str:
     """The comment lines; OpenMetrics names a counter without its `_total`."""
     name = family.name.removesuffix("_total") if exposition.openmetrics else family.name
     text = family.help.replace("\\", r"\\").replace("\n", r"\n")
@@ -103,13 +137,20 @@ def present(samples: Iterable[Sample]) -> Iterator[Sample]:
     return (sample for sample in samples if sample[1] != MISSING)
 
 
-def render(family: MetricFamily | Histogram, exposition: Exposition) -> Iterator[bytes]:
+def render(
+    family: MetricFamily | ColumnFamily | Histogram, exposition: Exposition
+) -> Iterator[bytes]:
     """The text of one family, in parts; nothing for a family without samples."""
     if isinstance(family, Histogram):
         yield from histogram_parts(family)
         return
-    samples = iter(present(family.samples) if exposition.openmetrics else family.samples)
     name, head = family.name, head_of(family, exposition)
+    if isinstance(family, ColumnFamily):
+        for text in filter(None, family.parts(exposition.openmetrics)):
+            yield head.encode() + text
+            head = ""
+        return
+    samples = iter(present(family.samples) if exposition.openmetrics else family.samples)
     while part := list(islice(samples, SAMPLES_AT_ONCE)):
         lines = [
             f"{name}{{{labels}}} {value}\n" if labels else f"{name} {value}\n"

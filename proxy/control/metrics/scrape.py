@@ -15,34 +15,43 @@ from urllib.parse import parse_qsl
 from proxy import __version__
 from proxy.config.model.settings import Proxy
 from proxy.control.commands.show_info import FIELDS, Info
-from proxy.control.metrics.families import MISSING, Labels, MetricFamily, Sample, Value, labels_of
+from proxy.control.metrics.columns import Columns, KnownServers
+from proxy.control.metrics.families import (
+    MISSING,
+    ColumnFamily,
+    Labels,
+    MetricFamily,
+    Sample,
+    Value,
+    labels_of,
+)
+from proxy.control.metrics.servers import (
+    CHECKS_REPORTED,
+    MAINT,
+    STATES,
+    WIDTH,
+    check_status_of,
+    server_families,
+    state_of,
+)
 from proxy.control.metrics.tables import (
-    AGENT_METRICS,
     BACKEND_METRICS,
     BACKEND_STATES,
-    CHECK_METRICS,
     FRONTEND_METRICS,
     PROCESS_METRICS,
     RESOLVER_METRICS,
-    SERVER_METRICS,
-    SERVER_STATES,
     SERVICE_METRICS,
     Metric,
 )
-from proxy.control.rows.observation import Observed
 from proxy.control.rows.report import Report
 from proxy.control.rows.stat_rows import Row
-from shm.check_status import CheckStatus
-from shm.states import Operational
+from proxy.runtime import now_ms
 
 SCOPES = ("global", "frontend", "backend", "server", "resolver", "millrace")
 SCOPES_ELSEWHERE = ("listener", "sticktable")  # HAProxy's, without anything here
 EXPLANATIONS = {field.name: field.text.capitalize() for field in FIELDS}
-CHECKS_REPORTED = tuple(  # how checks end
-    (int(status), status.name)
-    for status in CheckStatus
-    if status not in (CheckStatus.UNK, CheckStatus.INI, CheckStatus.CHECKED)
-)
+NO_STATE = -1  # of a server
+KNOWN_AT_ONCE = 16  # servers whose records have not changed: as much work as one that has
 RESPONSE_CODES = ("1xx", "2xx", "3xx", "4xx", "5xx", "other")
 
 
@@ -95,15 +104,11 @@ def parse_query(query: str) -> Selection:
 
 
 class Point(NamedTuple):
-    """One proxy or server: its labels, its numbers in the order of a table, its states."""
+    """One frontend or backend: its labels, its numbers in the order of a table, its state."""
 
     labels: Labels
     values: tuple[Value, ...]
     state: str = ""
-    checks: tuple[Value, ...] = ()
-    check_status: int = -1  # -1: no check
-    agent: tuple[Value, ...] = ()
-    agent_status: int = -1  # -1: no agent is asked
 
 
 def numbers(row: Row, metrics: tuple[Metric, ...]) -> tuple[Value, ...]:
@@ -125,54 +130,17 @@ def point_of(proxy: Proxy, values: tuple[Value, ...]) -> Point:
     return Point(labels_of(proxy=proxy.name), values)
 
 
-def server_state(observed: Observed) -> str:
-    """The state label of a server."""
-    if observed.maint:
-        return "MAINT"
-    if observed.standing.operational == Operational.STOPPED:
-        return "DOWN"
-    if observed.standing.operational == Operational.STOPPING:
-        return "NOLB"
-    return "DRAIN" if observed.state.drain else "UP"
-
-
-def of_row(point: Point) -> tuple[Value, ...]:
-    """The numbers of a point's own table."""
-    return point.values
-
-
-def of_checks(point: Point) -> tuple[Value, ...]:
-    """The numbers that its checks have."""
-    return point.checks
-
-
-def of_agent(point: Point) -> tuple[Value, ...]:
-    """The numbers that the checks of its agent have."""
-    return point.agent
-
-
-def status_samples(statuses: Iterable[tuple[Labels, int]]) -> Iterator[Sample]:
-    """One series for each way in which a check ends, 1 for the last one."""
-    for labels, last in statuses:
-        for status, name in CHECKS_REPORTED:
-            yield with_state(labels, name), int(last == status)
-
-
-def samples_at(
-    position: int, points: Iterable[Point], values: Callable[[Point], tuple[Value, ...]]
-) -> Iterator[Sample]:
+def samples_at(position: int, points: Iterable[Point]) -> Iterator[Sample]:
     """One sample for each point: the number at this position of a table."""
-    return ((point.labels, values(point)[position]) for point in points)
+    return ((point.labels, point.values[position]) for point in points)
 
 
 def table_families(
-    metrics: tuple[Metric, ...],
-    points: Callable[[], Iterable[Point]],
-    values: Callable[[Point], tuple[Value, ...]] = of_row,
+    metrics: tuple[Metric, ...], points: Callable[[], Iterable[Point]]
 ) -> Iterator[MetricFamily]:
     """One family for each metric of a table; the points are walked while it is rendered."""
     for position, metric in enumerate(metrics):
-        samples = samples_at(position, points(), values)
+        samples = samples_at(position, points())
         yield MetricFamily(metric.name, metric.counter, metric.help, samples)
 
 
@@ -191,14 +159,16 @@ def state_samples(points: Iterable[Point], states: tuple[str, ...]) -> Iterator[
 class Scrape:
     """Everything that one scrape reports."""
 
-    def __init__(self, report: Report, selection: Selection) -> None:
+    def __init__(self, report: Report, selection: Selection, known: KnownServers) -> None:
+        """`known`: what scrapes keep of servers (`known_servers`)."""
         self.report = report
+        self.known = known
         self.selection = selection
         self.frontends: list[Point] = []
         self.services: list[tuple[Point, Row]] = []
         self.backends: list[Point] = []
-        self.servers: list[Point] = []
-        self.states: dict[Labels, Counter[str]] = {}  # of the servers, by the backend's labels
+        self.servers = Columns(WIDTH)
+        self.states: dict[Labels, Counter[int]] = {}  # of the servers, by the backend's labels
         self.checks: dict[Labels, Counter[int]] = {}
 
     def take(self) -> Iterator[None]:
@@ -223,39 +193,41 @@ class Scrape:
     def take_servers(self, proxy: Proxy, *, rows: bool) -> Iterator[None]:
         """Count the states of one backend's servers, and take their rows where these are wanted."""
         backend = labels_of(proxy=proxy.name)
-        states: Counter[str] = Counter()
+        states: Counter[int] = Counter()
         checks: Counter[int] = Counter()
         if self.report.servers.of(proxy):
             self.states[backend], self.checks[backend] = states, checks
-        for observed in self.report.observer.backend(proxy):
-            yield
-            state, checking = server_state(observed), observed.checking
-            check_status = observed.standing.check_status if checking else -1
+        taken = self.taken(proxy) if rows else self.observed(proxy)
+        for number, (state, check_status, anew) in enumerate(taken, 1):
             states[state] += 1
             checks[check_status] += 1
-            if not rows or (self.selection.no_maint and state == "MAINT"):
-                continue
-            row = self.report.server_of(observed, reveal=False)
-            said = observed.asked
-            self.servers.append(
-                Point(
-                    labels_of(proxy=proxy.name, server=observed.server.name),
-                    numbers(row, SERVER_METRICS),
-                    state,
-                    numbers({"check_code": 0, **row}, CHECK_METRICS) if checking else (),
-                    check_status,
-                    numbers({"agent_code": 0, **row}, AGENT_METRICS) if said else (),
-                    said.status if said else -1,
-                )
-            )
+            if anew or number % KNOWN_AT_ONCE == 0:
+                yield
 
-    def families(self) -> Iterator[MetricFamily]:
-        """Every family that was asked for."""
-        parts = {
-            "global": self.process_families,
+    def taken(self, proxy: Proxy) -> Iterator[tuple[int, int, bool]]:
+        """Take the rows of a backend's servers: state, check status, whether it took long."""
+        unless = MAINT if self.selection.no_maint else NO_STATE
+        for server in self.report.servers.of(proxy):
+            yield self.known.take(self.servers, proxy, server, now_ms(), unless)
+
+    def observed(self, proxy: Proxy) -> Iterator[tuple[int, int, bool]]:
+        """The same without rows."""
+        for observed in self.report.observer.backend(proxy):
+            yield state_of(observed), check_status_of(observed), True
+
+    def first_families(self) -> Iterator[MetricFamily]:
+        """Those that need no rows, so that a reader has something while rows are taken."""
+        if "global" in self.selection.scopes:
+            for family in self.process_families():
+                if self.selection.wants(family.name):
+                    yield family
+
+    def families(self) -> Iterator[MetricFamily | ColumnFamily]:
+        """Every other family that was asked for."""
+        parts: dict[str, Callable[[], Iterator[MetricFamily | ColumnFamily]]] = {
             "frontend": self.frontend_families,
             "backend": self.backend_families,
-            "server": self.server_families,
+            "server": lambda: server_families(self.servers),
             "resolver": self.resolver_families,
         }
         for scope, part in parts.items():
@@ -314,9 +286,9 @@ class Scrape:
                 False,
                 "Number of servers in each state (backend)",
                 (
-                    (with_state(backend, state), count[state])
+                    (with_state(backend, word), count[state])
                     for backend, count in self.states.items()
-                    for state in SERVER_STATES
+                    for state, word in STATES
                 ),
             )
         yield MetricFamily(
@@ -329,38 +301,6 @@ class Scrape:
                 for status, name in CHECKS_REPORTED
             ),
         )
-
-    def server_families(self) -> Iterator[MetricFamily]:
-        """haproxy_server_*."""
-        yield from table_families(SERVER_METRICS, lambda: self.servers)
-        yield MetricFamily(
-            "haproxy_server_status",
-            False,
-            "Status, one series for each state (server)",
-            state_samples(self.servers, SERVER_STATES),
-        )
-        yield MetricFamily(
-            "haproxy_server_check_status",
-            False,
-            "Result of the last check, one series for each (server)",
-            status_samples((point.labels, point.check_status) for point in self.checked()),
-        )
-        yield from table_families(CHECK_METRICS, self.checked, of_checks)
-        yield MetricFamily(
-            "haproxy_server_agent_status",
-            False,
-            "Result of the last check of its agent, one series for each (server)",
-            status_samples((point.labels, point.agent_status) for point in self.asked()),
-        )
-        yield from table_families(AGENT_METRICS, self.asked, of_agent)
-
-    def checked(self) -> Iterator[Point]:
-        """The servers that are checked."""
-        return (point for point in self.servers if point.checks)
-
-    def asked(self) -> Iterator[Point]:
-        """The servers whose agent is asked."""
-        return (point for point in self.servers if point.agent)
 
     def resolver_families(self) -> Iterator[MetricFamily]:
         """haproxy_resolver_*."""

@@ -22,6 +22,35 @@ Row: TypeAlias = dict[str, int | str]
 
 TYPE_FRONTEND, TYPE_BACKEND, TYPE_SERVER = 0, 1, 2
 UNSIGNED = 0xFFFF_FFFF  # HAProxy's column of codes has no sign
+TRAFFIC = {  # bytes by direction and side: a TCP relay hands on what it receives
+    "bin": "bytes_in",
+    "bout": "bytes_out",
+    "reqbin": "bytes_in",
+    "reqbout": "bytes_in",
+    "resbin": "bytes_out",
+    "resbout": "bytes_out",
+}
+COUNTED = {  # of server and BACKEND rows
+    "qcur": "queued",
+    "qmax": "queued_max",
+    "scur": "sessions",
+    "smax": "sessions_max",
+    "stot": "sessions_total",
+    **TRAFFIC,
+    "dresp": "denied_responses",
+    "econ": "connection_errors",
+    "eresp": "response_errors",
+    "wretr": "retries",
+    "wredis": "redispatches",
+    "lbtot": "loadbalanced",
+    "cli_abrt": "client_aborts",
+    "srv_abrt": "server_aborts",
+    "connect": "connect_attempts",
+    "qtime_max": "queue_time_max_ms",
+    "ctime_max": "connect_time_max_ms",
+    "ttime_max": "total_time_max_ms",
+}
+USED = {"used_conn_cur": "sessions", "need_conn_est": "sessions"}  # of server rows
 PROCESS_NUMBER = 1  # one aggregated socket: HAProxy's numbering of a single process
 
 
@@ -41,17 +70,9 @@ def zeros(names: str) -> Row:
     return dict.fromkeys(names.split(), 0)
 
 
-def traffic(counters: dict[str, int]) -> Row:
-    """Bytes by direction and side: a TCP relay hands on what it receives."""
-    received, sent = counters["bytes_in"], counters["bytes_out"]
-    return {
-        "bin": received,
-        "bout": sent,
-        "reqbin": received,
-        "reqbout": received,
-        "resbin": sent,
-        "resbout": sent,
-    }
+def counted(cells: dict[str, str], counters: dict[str, int]) -> Row:
+    """Cells that are counters as they are."""
+    return {cell: counters[name] for cell, name in cells.items()}
 
 
 def frontend_row(
@@ -72,7 +93,7 @@ def frontend_row(
         "smax": counters["sessions_max"],
         "slim": maxconn,
         "stot": counters["sessions_total"],
-        **traffic(counters),
+        **counted(TRAFFIC, counters),
         "status": status,
         "pid": PROCESS_NUMBER,
         "iid": proxy.id,
@@ -99,32 +120,15 @@ def connection_cells(counters: dict[str, int], reading: Reading, clock: Clock) -
     last_ms = counters["last_session_ms"]
     row: Row = zeros("wrew reuse rtime rtime_max")
     return row | {
-        "qcur": counters["queued"],
-        "qmax": counters["queued_max"],
-        "scur": counters["sessions"],
-        "smax": counters["sessions_max"],
-        "stot": counters["sessions_total"],
-        **traffic(counters),
-        "dresp": counters["denied_responses"],
-        "econ": counters["connection_errors"],
-        "eresp": counters["response_errors"],
-        "wretr": counters["retries"],
-        "wredis": counters["redispatches"],
+        **counted(COUNTED, counters),
         "pid": PROCESS_NUMBER,
-        "lbtot": counters["loadbalanced"],
         "rate": reading.rate,
         "rate_max": reading.rate_max,
-        "cli_abrt": counters["client_aborts"],
-        "srv_abrt": counters["server_aborts"],
         "lastsess": clock.age_s(last_ms) if last_ms else -1,
         "qtime": round(reading.queue_time),
         "ctime": round(reading.connect_time),
         "ttime": round(reading.total_time),
         "mode": "tcp",
-        "connect": counters["connect_attempts"],
-        "qtime_max": counters["queue_time_max_ms"],
-        "ctime_max": counters["connect_time_max_ms"],
-        "ttime_max": counters["total_time_max_ms"],
         "eint": counters.get("internal_errors", 0),
     }
 
@@ -278,8 +282,7 @@ def server_row(
         "sid": server.id,
         "srid": observed.slot.generation,
         "type": TYPE_SERVER,
-        "used_conn_cur": counters["sessions"],
-        "need_conn_est": counters["sessions"],
+        **counted(USED, counters),
     }
 
 
