@@ -17,7 +17,7 @@ from proxy.relay.changes.changes cimport changes_end, changes_walk
 from proxy.relay.dump.dump cimport dump_look
 from proxy.relay.log.sinks cimport log_end, log_flush, log_next_ms
 from proxy.relay.session.dequeue cimport queues_review
-from proxy.relay.session.events cimport session_event, session_timer
+from proxy.relay.session.events cimport session_event, session_timer, waiters_hurry
 from proxy.relay.session.session cimport session_relay
 from proxy.relay.state.pool cimport WALK_CHANGES, pool_give
 from proxy.relay.state.syscalls cimport (
@@ -194,6 +194,7 @@ cdef inline void handle_events(Engine *engine, epoll_event *events, int found) n
             session_event(
                 engine, <Session *>(word & ~<uint64_t>TAG_MASK), <int>(word & SIDE_MASK),
                 events[index].events)
+            waiters_hurry(engine)
     if listeners == 0:
         return
     engine.accepts = max(1, ACCEPT_BATCH // listeners)
@@ -201,6 +202,7 @@ cdef inline void handle_events(Engine *engine, epoll_event *events, int found) n
         word = events[index].data.u64
         if word & LISTENER_TAG:
             listener_event(engine, <Listener *>(word & ~<uint64_t>TAG_MASK))
+            waiters_hurry(engine)
 
 
 cdef inline bint over(Engine *engine) noexcept nogil:
@@ -249,6 +251,7 @@ cdef inline int engine_run(Engine *engine) noexcept nogil:
         handle_events(engine, events, found)
         run_queued(engine, queued)
         run_timers(engine)
+        waiters_hurry(engine)
         sweep(engine)
         free_ended(engine)
         count_turn(engine)

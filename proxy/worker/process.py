@@ -31,7 +31,7 @@ from proxy.relay.engine import Relay
 from proxy.runtime import Runtime, now_ms
 from proxy.worker.following import Following
 from proxy.worker.joining import Joining
-from proxy.worker.log_losses import LogLosses
+from proxy.worker.shortages import Shortages
 from shm.counters import CounterReader
 from shm.locks import HEALTH_WRITER, take_role
 from shm.log_level import LogLevel
@@ -105,7 +105,7 @@ class Worker:
         self._schedules = Following(runtime.segment)
         self._relay = make_relay(runtime, worker)
         self._joining.begin(self._relay)
-        self._losses = LogLosses(CounterReader(runtime.segment), worker, runtime.log)
+        self._shortages = Shortages(CounterReader(runtime.segment), worker, runtime.log)
         self._loop = uvloop.new_event_loop()
         self._loop.set_exception_handler(self._fail)
         self._checker: Checker | None = None  # until clients are accepted, and after the stop
@@ -159,7 +159,7 @@ class Worker:
     def _tick(self) -> None:
         """Beat, and look for what a lost ring would have told."""
         self._self.beat(now_ms())
-        self._losses.look(now_ms())
+        self._shortages.look(now_ms())
         self._loop.call_later(TICK_SECONDS, self._tick)
         self._act()
 

@@ -10,10 +10,9 @@ for good, what more bytes then change.
 from __future__ import annotations
 
 import random
-import sys
-import time
 from collections.abc import Callable, Sequence
 
+from tests.fuzz.timed import remember, run
 from tests.support.messages import fix, mqtt
 from tests.support.messages.converting import made
 
@@ -34,31 +33,17 @@ def keeps_what_is_settled(words: Sequence[str], content: bytes, end: int) -> Non
         assert before.unsettled or after == before, (word, content, end, before, after)
 
 
-def play(chance: random.Random, rounds: int) -> None:
-    """So many inputs of each kind."""
+def play(chance: random.Random, rounds: int) -> int:
+    """So many inputs of each kind; how many these are."""
     for words, known, mutate in KINDS:
         pool = list(known)
         for _ in range(rounds):
             content = mutate(chance, chance.choice(pool))
-            if len(pool) < POOL_MAX:
-                pool.append(content)
-            elif chance.random() < 0.1:
-                pool[chance.randrange(len(pool))] = content
+            remember(chance, pool, content, POOL_MAX)
             some = chance.sample(list(words), min(6, len(words)))
             keeps_what_is_settled(some, content, chance.randrange(len(content) + 1))
-
-
-def main() -> None:
-    """Play until the time is over."""
-    seconds = float(sys.argv[1])
-    seed = int(sys.argv[2]) if len(sys.argv) > 2 else random.randrange(1 << 32)
-    chance, end, played = random.Random(seed), time.monotonic() + seconds, 0
-    print(f"seed {seed}", flush=True)
-    while time.monotonic() < end:
-        play(chance, ROUND)
-        played += ROUND * len(KINDS)
-    print(f"{played} messages", flush=True)
+    return rounds * len(KINDS)
 
 
 if __name__ == "__main__":
-    main()
+    run(lambda chance: play(chance, ROUND))

@@ -11,23 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.content import hellos
-from tests.support.content.looking import EXPRESSIONS, LATER, look
+from tests.support.content.looking import LATER, look
 from tests.support.content.mutations import kinds, mutated
+from tests.support.content.settled import EVERY, keeps_what_is_settled
 from tests.support.generated import examples, sample
 
 MUTATIONS = sample(2_000, 200_000)
-EVERY = (*EXPRESSIONS, *LATER)
-GROWING = ("req.len", "req.payload(2,0)")  # all that is there: never settled
-
-
-def keeps_what_is_settled(content: bytes, end: int) -> None:
-    """What was said of the first bytes, and not for now, holds when there are more."""
-    for expression in EVERY:
-        before, after = look(expression, content[:end]), look(expression, content)
-        if not before.unsettled:
-            assert after == before, (expression, end, content)
-        elif expression in GROWING:
-            assert after.unsettled
 
 
 @settings(max_examples=examples(200))

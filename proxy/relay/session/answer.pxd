@@ -8,13 +8,14 @@ from libc.stdint cimport uint32_t
 from proxy.relay.rules.judge cimport context_set, rule_judged
 from proxy.relay.sides.forward cimport Mover, note_failed
 from proxy.relay.sides.hold cimport held_length, hold_more
+from proxy.relay.sides.inspected cimport inspected_forget, inspected_note
 from proxy.relay.sides.side_io cimport side_receive
 from proxy.relay.state.counting cimport count_denied_response, count_dropped
 from proxy.relay.state.ends cimport connection_of
 from proxy.relay.state.refusal cimport end_in_silence
 from proxy.relay.state.rule_types cimport (
-    CAME_BYTES, CAME_LAST, CAME_LOST, CAME_NOTHING, INSPECTED_BYTES_MAX, INSPECT_BYTES_MAX,
-    RULE_CLOSE, RULE_DROP, RULE_REJECT, BackendRules, Rule, Ruleset)
+    CAME_BYTES, CAME_LAST, CAME_LOST, CAME_NOTHING, INSPECT_BYTES_MAX, RULE_CLOSE, RULE_DROP,
+    RULE_REJECT, BackendRules, Rule, Ruleset)
 from proxy.relay.state.types cimport (
     BROKEN, CLIENT, CONFIRM, ENDED_READING, JUDGED_LATER, READABLE, SERVER, TERMINATION_NORMAL,
     TERMINATION_REFUSED, TERMINATION_REFUSED_DATA, TERMINATION_SERVER_ABORT_DATA, Engine, Pending,
@@ -67,10 +68,7 @@ cdef inline int answer_receive(Engine *engine, Session *session, Mover *mover) n
             return CAME_LOST
         server.bytes += received
         server.activity_ms = engine.now_ms
-        engine.inspected_bytes += received
-        if engine.inspected_bytes > INSPECTED_BYTES_MAX:
-            count(&engine.counters.inspections_cut, 1)
-            return CAME_LAST
+        inspected_note(engine, session, held_length(client))
         came = CAME_BYTES
     return came
 
@@ -159,10 +157,9 @@ cdef inline int answer_termination(
 
 
 cdef inline void answer_forget(Engine *engine, Session *session) noexcept nogil:
-    """No rule waits for the server's bytes any more."""
-    if session.flags & JUDGED_LATER:
-        session.flags &= ~JUDGED_LATER
-        engine.inspected_bytes -= held_length(&session.sides[CLIENT])
+    """No rule waits for bytes of the session any more."""
+    session.flags &= ~JUDGED_LATER
+    inspected_forget(engine, session)
 
 
 cdef inline int answer_judge(Engine *engine, Session *session, Mover *mover) noexcept nogil:

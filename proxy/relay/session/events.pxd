@@ -16,6 +16,7 @@ from proxy.relay.session.fast_open cimport broke_later, send_in_syn, still_conne
 from proxy.relay.session.early cimport early_held
 from proxy.relay.session.first_bytes cimport session_announce
 from proxy.relay.sides.forward cimport note_failed
+from proxy.relay.sides.inspected cimport inspected_too_much
 from proxy.relay.session.session cimport (
     session_arm, session_break, session_end_down, session_inactive, session_relay)
 from proxy.relay.sides.side_io cimport side_at_end, side_error
@@ -31,6 +32,7 @@ from proxy.relay.state.types cimport (
     TERMINATION_CLIENT_ABORT_CONNECT, TERMINATION_CLIENT_ABORT_QUEUE,
     TERMINATION_CLIENT_TIMEOUT_HEADER, TERMINATION_SERVER_TIMEOUT_QUEUE, WRITABLE, Engine, Session,
     Side)
+from shm.atomics cimport count
 
 
 cdef inline void connect_event(Engine *engine, Session *session, uint32_t events) noexcept nogil:
@@ -56,6 +58,24 @@ cdef inline void connect_event(Engine *engine, Session *session, uint32_t events
 cdef inline int inspecting_stage(const Session *session) noexcept nogil:
     """Whose rules wait for bytes."""
     return STAGE_FRONTEND_RULES if session.backend == NULL else STAGE_BACKEND_RULES
+
+
+cdef inline void waiters_hurry(Engine *engine) noexcept nogil:
+    """While a worker holds too much for rules that wait, judge whoever has held some longest.
+
+    Called behind each event of a session, and behind each batch of clients: so far goes the sum
+    beyond its limit.
+    """
+    cdef Session *session
+    while inspected_too_much(engine):
+        session = engine.inspected_first
+        session.addresses.hurried = True
+        count(&engine.counters.inspections_cut, 1)
+        if session.state == STATE_INSPECTING:
+            session_begin(engine, session, inspecting_stage(session), NULL)
+        else:
+            answer_due(engine, session)
+            session_relay(engine, session)
 
 
 cdef inline void client_early_event(

@@ -2,7 +2,7 @@
 #
 # The bytes are held where those lie that wait for the server, in memory that doubles, so that a
 # client that sends byte by byte costs time in proportion to its bytes. A worker holds a limited sum
-# for all its clients; beyond it the next is judged by what is there.
+# for all its clients (sides/inspected.pxd).
 
 from libc.errno cimport EAGAIN, errno
 from libc.stdint cimport uint32_t, uint64_t
@@ -11,29 +11,25 @@ from proxy.relay.proxy_protocol.write cimport HEADER_ROOM
 from proxy.relay.session.early cimport early_take
 from proxy.relay.session.session cimport mover_collect, mover_open, note_first
 from proxy.relay.state.rule_types cimport (
-    CAME_BROKEN, CAME_BYTES, CAME_LAST, CAME_LOST, CAME_NOTHING, INSPECTED_BYTES_MAX,
-    INSPECT_BYTES_MAX)
+    CAME_BROKEN, CAME_BYTES, CAME_LAST, CAME_LOST, CAME_NOTHING, INSPECT_BYTES_MAX)
 from proxy.relay.sides.forward cimport Mover
 from proxy.relay.sides.hold cimport held_length, hold_more
+from proxy.relay.sides.inspected cimport inspected_forget, inspected_note
 from proxy.relay.sides.side_io cimport side_receive
 from proxy.relay.state.types cimport (
     CLIENT, CONFIRM, READABLE, SERVER, Engine, Session, Side)
-from shm.atomics cimport count
 
 
 cdef inline int inspect_hold(
         Engine *engine, Session *session, const char *bytes, uint32_t length) noexcept nogil:
-    """Hold more bytes; CAME_LAST where a worker then holds too many to wait for others."""
+    """Hold more bytes; CAME_LOST without memory."""
     cdef Mover mover
     mover_open(engine, &mover)
     if not hold_more(&mover, &session.sides[SERVER], bytes, length):
         return CAME_LOST
     mover_collect(engine, &mover)
-    engine.inspected_bytes += length
-    if length == 0 or engine.inspected_bytes <= INSPECTED_BYTES_MAX:
-        return CAME_BYTES
-    count(&engine.counters.inspections_cut, 1)
-    return CAME_LAST
+    inspected_note(engine, session, held_length(&session.sides[SERVER]))
+    return CAME_BYTES
 
 
 cdef inline int inspect_receive(Engine *engine, Session *session) noexcept nogil:
@@ -61,13 +57,11 @@ cdef inline int inspect_receive(Engine *engine, Session *session) noexcept nogil
         client.activity_ms = engine.now_ms
         if client.bytes == <uint64_t>received:
             note_first(session)
-        if came == CAME_LAST:
-            break
     return came
 
 
 cdef inline size_t inspect_take(Engine *engine, Session *session, char *bytes) noexcept nogil:
     """Copy what is held to `bytes`, and hold it no more; its length."""
     cdef size_t length = early_take(engine, session, bytes)
-    engine.inspected_bytes -= length
+    inspected_forget(engine, session)
     return length

@@ -2,8 +2,8 @@
 #
 # Rules that look at bytes wait for them as long as `inspect-delay` says, and begin anew with the
 # first rule when more have come (content_judge). They decide with what is there when the delay or
-# `timeout client` is over, the client has finished, or has sent as much as they look at. What they
-# refuse is counted, and logged where the session was admitted.
+# `timeout client` is over, the client has finished or has sent as much as they look at, or memory
+# is wanted for others. What they refuse is counted, and logged where the session was admitted.
 
 from libc.stdint cimport int64_t, uint32_t
 
@@ -154,7 +154,8 @@ cdef inline int content_stage(
     if session.state == STATE_INSPECTING:
         came = inspect_receive(engine, session)
     while came != CAME_LOST:
-        final = came >= CAME_LAST or delay_ms == 0 or overdue(engine, session, delay_ms)
+        final = came >= CAME_LAST or delay_ms == 0 or session.addresses.hurried or (
+            overdue(engine, session, delay_ms))
         if came == CAME_NOTHING and not final:
             return WAITS
         judged = content_judge(engine, session, beginning, ruleset, final, &rule)

@@ -12,7 +12,7 @@ cdef enum:
 
 cdef enum:
     INSPECT_BYTES_MAX = 15360  # of one side that rules look at: HAProxy's buffer less its reserve
-    INSPECTED_BYTES_MAX = 67108864  # held by one worker
+    INSPECTED_BYTES_MAX = 67108864  # of memory, held by one worker
 
 cdef enum:  # what came since the last look
     CAME_NOTHING = 0

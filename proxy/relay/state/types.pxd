@@ -152,6 +152,9 @@ cdef struct Addresses:  # of a client and where it came to, and what rules said 
     Tracks tracks  # entries that it follows
     const Rule *decided  # about its first bytes, the last time; NULL: none did
     HeaderFields *fields  # of its PROXY header, where something asks for them; or NULL
+    uint32_t inspected  # memory that is held while rules wait (sides/inspected.pxd); 0: none
+    uint8_t hurried  # rules wait no more for it, for lack of memory
+    Session *inspected_next, *inspected_previous
 
 cdef struct Side:
     int fd  # -1: none
@@ -215,8 +218,7 @@ cdef struct Frontend:
     const FrontendRules *rules  # NULL: it has none
 
 cdef struct Waiter:  # a session that waits for a place at a server
-    Waiter *next
-    Waiter *previous
+    Waiter *next, *previous
     Session *session
     Queue *queue
     uint64_t ticket
@@ -224,8 +226,7 @@ cdef struct Waiter:  # a session that waits for a place at a server
     uint8_t standing  # of the server that it came to wait for, at that time
 
 cdef struct Queue:  # in the order of the tickets
-    Waiter *first
-    Waiter *last
+    Waiter *first, *last
 
 cdef enum:  # Standing: which sessions a server takes, whatever its weight
     STANDING_AWAY = 0  # none: it is down, or in maintenance
@@ -386,10 +387,10 @@ cdef struct Engine:
     PipePool pipes
     Log *log
     Judge judge  # of all rules
-    uint64_t inspected_bytes  # held of clients that rules wait for
+    uint64_t inspected_bytes  # of memory, held for those whose bytes rules wait for
+    Session *inspected_first, *inspected_last  # in the order in which they came to hold some
     Wheel wheel
-    Session *run_first
-    Session *run_last
+    Session *run_first, *run_last
     Timer *dead  # timers of the sessions that ended in this turn
     char *scratch  # SCRATCH_BYTES
     DumpQuestion dump_question  # the last one that control asked (dump/dump.pxd)

@@ -10,14 +10,15 @@ from typing import Any
 
 import pytest
 
-from tests.support.common import wait_for
+from tests.support.common import PATIENCE_SECONDS, wait_for
 from tests.support.config.loading import LISTEN, settings_of
 from tests.support.relay.site import RelayUnderTest
 from tests.support.servers import Server, echo, receive_count
 
 HELD_BYTES = 15_000  # of each client: fewer than rules look at
-LIMIT_BYTES = 64 << 20
-CLIENTS = LIMIT_BYTES // HELD_BYTES + 200
+ROOM_BYTES = 16_384  # of memory that these take
+BEYOND = 200  # clients, for which there is no room
+CLIENTS = (64 << 20) // ROOM_BYTES + BEYOND
 LOOKED_AT_BYTES = 15_360
 
 
@@ -29,8 +30,28 @@ def fields(*lines: str) -> dict[str, Any]:
     return {"rules": settings.proxies[0].rules, "lists": settings.lists}
 
 
+def has_ended(client: socket.socket) -> bool:
+    """Whether its session is over."""
+    client.setblocking(False)
+    try:
+        return client.recv(1) == b""
+    except ConnectionError:
+        return True
+    except BlockingIOError:
+        return False
+
+
+def wait_for_held(relay: RelayUnderTest, count: int) -> None:
+    """Until so many clients' bytes are held."""
+    wait_for(
+        lambda: relay.counters()["buffer_bytes"] >= count * HELD_BYTES,
+        PATIENCE_SECONDS,
+        "their bytes are held",
+    )
+
+
 @pytest.mark.slow
-def test_clients_beyond_the_limit_are_judged_by_what_is_there() -> None:
+def test_beyond_the_limit_those_that_have_waited_longest_are_judged() -> None:
     waiting = fields(
         "tcp-request inspect-delay 600s",
         "tcp-request content reject if { req.len ge 15200 }",
@@ -42,16 +63,26 @@ def test_clients_beyond_the_limit_are_judged_by_what_is_there() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (3 * CLIENTS, hard))
     try:
         with RelayUnderTest([("127.0.0.1", 1)] * 2, **waiting) as relay, ExitStack() as stack:
-            for _ in range(CLIENTS):  # after some the relay receives first bytes with the accept
+            silent = stack.enter_context(relay.connect())  # holds nothing, so waits on
+            clients = []
+            for number in range(CLIENTS):  # after some the relay receives bytes with the accept
                 client = stack.enter_context(relay.connect())
                 client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 client.sendall(b"x" * HELD_BYTES)
-            wait_for(
-                lambda: relay.terminations().get("PR", 0) > 0, 30, "a client beyond the limit ends"
-            )
-            counters = relay.counters()
-            assert counters["inspections_cut"] >= relay.terminations()["PR"]
-            assert counters["buffer_bytes"] <= LIMIT_BYTES + HELD_BYTES
+                clients.append(client)
+                if number + 1 == BEYOND:
+                    wait_for_held(relay, BEYOND)
+            relay.wait_terminations({"PR": BEYOND}, PATIENCE_SECONDS)
+            assert relay.counters()["inspections_cut"] == BEYOND
+            assert all(has_ended(client) for client in clients[:BEYOND])
+            assert not any(has_ended(client) for client in (silent, *clients[BEYOND:]))
+            for client in clients[BEYOND:]:  # what they have left is free for others
+                client.close()
+            relay.wait_terminations({"PR": CLIENTS}, PATIENCE_SECONDS)
+            client = stack.enter_context(relay.connect())
+            client.sendall(b"x" * HELD_BYTES)
+            wait_for_held(relay, 1)
+            assert relay.counters()["inspections_cut"] == BEYOND
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
