@@ -145,8 +145,7 @@ def test_the_operator_moves_the_limit_of_a_running_server() -> None:
     ):
         relay.administer(0, maxconn=2)
         clients = [relay.connect() for _ in range(5)]
-        wait_for(lambda: queued(relay) == 3, 5, "three wait")
-        assert len(server.open) == 2
+        wait_for(lambda: len(server.open) == 2 and queued(relay) == 3, 5, "three wait")
         relay.administer(0, maxconn=4)
         wait_for(lambda: len(server.open) == 4 and queued(relay) == 1, 5, "one waits")
         relay.administer(0, maxconn=0)
