@@ -15,6 +15,7 @@ import pytest
 
 from proxy.config.model.settings import Check
 from tests.support.common import free_port, require_program, wait_for
+from tests.support.generated import LONG
 from tests.support.relay.worker import Backend, Spec, checking, settings_of, site
 
 SERVERS = 500
@@ -74,6 +75,7 @@ def of_haproxy(backend: Backend, folder: Path) -> float:
 
 @pytest.mark.alone
 @pytest.mark.slow
+@pytest.mark.skipif(not LONG, reason="a ratio of times, in the long run: make long")
 def test_a_check_costs_at_most_twice_what_one_of_haproxy_costs(tmp_path: Path) -> None:
     backend = Backend("127.77.6.1").open()
     theirs, ours = [], []

@@ -21,6 +21,7 @@ import pytest
 from tests.health.test_check_cost import connects, cpu_seconds
 from tests.support.certificates import Authority
 from tests.support.common import PATIENCE_SECONDS, free_port, require_program, wait_for
+from tests.support.generated import LONG
 
 SERVERS = 50
 INTER_MS = 250
@@ -99,6 +100,7 @@ def microseconds_per_check(command: tuple[str, ...], text: str, file: Path) -> f
 
 @pytest.mark.alone
 @pytest.mark.slow
+@pytest.mark.skipif(not LONG, reason="a ratio of times, in the long run: make long")
 @pytest.mark.parametrize("rules", ["", "option httpchk"])
 def test_a_check_over_tls_costs_at_most_three_times_what_haproxy_spends(
     rules: str, tmp_path: Path
