@@ -1,4 +1,4 @@
-"""The readers of replies under inputs that grow towards code not yet reached (atheris)."""
+"""Readers of replies and of conditions: inputs grow towards code not yet reached (atheris)."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ ROOT = Path(__file__).parent.parent.parent
 TARGETS = {  # runs, and the least coverage as libFuzzer counts it: the seeds have less
     "reply_target": (sample(10_000, full=5_000_000), 150),
     "check_target": (sample(4_000, full=2_000_000), 615),
+    "expression_target": (sample(700, full=100_000), 1_450),
 }
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("target", TARGETS)
-def test_no_input_raises_or_is_read_otherwise_by_who_remembers(
+def test_no_input_raises_or_is_read_otherwise_the_next_time(
     tmp_path: Path, seed: int, target: str
 ) -> None:
     runs, coverage_min = TARGETS[target]
