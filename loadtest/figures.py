@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 class Figure:
     """One row of the table: `key` of the samples of `load`, in `unit`.
 
-    With `over` it is the same key's ratio to that other load of the same program, round by round.
+    With `over` it is the same key's ratio to that other load of the same program, with `beyond` the
+    difference to it, round by round.
     """
 
     load: str
@@ -24,6 +25,7 @@ class Figure:
     ratio_goals: dict[str, float] = field(default_factory=dict)
     absolute_goal: float | None = None
     over: str = ""
+    beyond: str = ""
 
     def goal(self) -> str:
         """The goal as the table prints it; "" without one."""
@@ -115,6 +117,19 @@ FIGURES = (
     ),
     Figure("knock2", "cpu_us", "  two workers", "us"),
     Figure("track2", "cpu_us", "  followed, two workers / without", "x", {}, 1.04, "knock2"),
+    Figure("bare", "start_ms", "start to first forwarded byte, one worker", "ms"),
+    Figure(
+        *("million", "start_ms", "  a list of 1,000,000 - without", "ms", {}, 2_000),
+        beyond="bare",
+    ),
+    Figure(
+        *("million", "private_mb", "  memory of its lines (64 B each)", "MB", {}, 64),
+        beyond="bare",
+    ),
+    Figure("waiting", "bytes_per_client", "memory of a client that rules wait for", "B"),
+    Figure("waiting", "cpu_us", "  CPU per byte that comes alone", "us", {"haproxy": 1.0}),
+    Figure("waiting40k", "bytes_per_client", "  40,000 of them, six workers", "B"),
+    Figure("waiting40k", "cpu_us", "  CPU per byte that comes alone", "us"),
     Figure("hello", "cpu_us", "CPU per ClientHello", "us"),
     Figure(
         "names1000",

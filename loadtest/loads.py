@@ -43,6 +43,7 @@ from loadtest.traffic import (
     read_wrk,
     wrk_command,
 )
+from loadtest.waiting import WAITING_LOADS
 
 SETTLE_SECONDS = 1.0
 RESIDENT_SERVERS = 10
@@ -207,6 +208,7 @@ LOADS = (
         programs=DNS_PROGRAMS,
     ),
     *RULE_LOADS,
+    *WAITING_LOADS,
     Load("bulk1", "bulk, one stream up", at_once(bulk_upload)),
     Load("bulk1r", "bulk, one stream down", at_once(bulk_download)),
     Load("bulk8", "bulk, eight streams", at_once(bulk_eight)),

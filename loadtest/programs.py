@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from loadtest.rule_files import list_lines, map_lines, map_sections
+from loadtest.rule_files import NETWORKS, list_lines, map_lines, map_sections
 from loadtest.site import (
     NAMES_SECTION,
     PROBE_LABEL,
@@ -54,7 +54,8 @@ class Setup:
     balance: str = "roundrobin"
     access_log: bool = False  # `option tcplog`, to the site's syslog address
     rules: tuple[str, ...] = ()  # lines of the first section, a frontend with clients
-    lists: int = 0  # rules with a list of 100,000 networks each, none of which has the client
+    lists: int = 0  # rules with a list of networks each, none of which has the client
+    networks: int = NETWORKS  # lines of each
     mapped: int = 0  # names in the map that chooses a backend by a ClientHello
     names: int = 0  # to be resolved, each for a server of its own
     absent: int = 0  # of them that the zone does not have: NXDOMAIN
@@ -64,7 +65,8 @@ class Setup:
     records: int = 0  # of that name as an SRV label, with a server for each; 0: a host name
     sections: int = 0  # idle ones, each with a listener
     sections_after: bool = False  # behind those with traffic, instead of before them
-    sessions_max: int = 0  # global maxconn; 0: what the descriptors allow
+    sessions_max: int = 0  # global maxconn; 0: what the descriptors of one process allow
+    of_all_workers: bool = False  # no global maxconn: what the descriptors of all allow
     metrics: bool = False  # a section that serves them, where else the changing name is
     server_places: int = 0  # maxconn of each web server; 0: none
 
@@ -121,7 +123,7 @@ def haproxy_configuration(site: Site, setup: Setup, folder: Path) -> str:
         "global",
         f"    nbthread {setup.workers}",
         # HAProxy keeps a descriptor for the check of each server beside those of sessions
-        f"    maxconn {_sessions_max(site, setup)}",
+        *([] if setup.of_all_workers else [f"    maxconn {_sessions_max(site, setup)}"]),
         f"    stats socket {folder / STATS_SOCKET} level admin",
         "defaults",
         "    mode tcp",
@@ -184,7 +186,7 @@ def _metrics_section(site: Site) -> list[str]:
 
 def _rules(site: Site, setup: Setup, folder: Path) -> list[str]:
     """The rules of the first section; their files are written into `folder`."""
-    lines = [*setup.rules, *list_lines(setup.lists, folder)]
+    lines = [*setup.rules, *list_lines(setup.lists, folder, setup.networks)]
     return [*lines, *map_lines(setup.mapped, folder, site)] if setup.mapped else lines
 
 

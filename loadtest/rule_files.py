@@ -12,28 +12,28 @@ from pathlib import Path
 
 from loadtest.site import Site
 
-NETWORKS = 100_000  # lines of a list
+NETWORKS = 100_000  # lines of a list, unless a load asks for others
 PREFIXES = (16, 20, 22, 24, 24, 24, 28, 32)
 LOOPBACK = 127
 MAP = "names.map"
 
 
-def list_lines(lists: int, folder: Path) -> list[str]:
+def list_lines(lists: int, folder: Path, networks: int = NETWORKS) -> list[str]:
     """Rules that look the client's address up in `lists` lists; writes them into `folder`."""
     lines = []
     for number in range(lists):
         path = folder / f"networks{number}.lst"
-        path.write_text(_networks(number), encoding="ascii")
+        path.write_text(_networks(number, networks), encoding="ascii")
         lines.append(f"tcp-request connection reject if {{ src -f {path} }}")
     return lines
 
 
 @functools.cache
-def _networks(seed: int) -> str:
+def _networks(seed: int, count: int) -> str:
     """Networks, none of which has a loopback address; the same for each program and round."""
     chance = random.Random(seed)
     found: set[str] = set()
-    while len(found) < NETWORKS:
+    while len(found) < count:
         address, prefix = chance.randrange(1 << 24, 224 << 24), chance.choice(PREFIXES)
         if address >> 24 != LOOPBACK:
             found.add(f"{IPv4Address(address >> 32 - prefix << 32 - prefix)}/{prefix}\n")

@@ -5,10 +5,13 @@ Owns their list. Each stands beside a load without rules that has the same clien
 
 from __future__ import annotations
 
+from loadtest.cpu import tree_private_bytes
+from loadtest.instance import Instance
 from loadtest.knocking import asking, beside_flood, greeting, refused
 from loadtest.load import Load, at_once
 from loadtest.programs import DNS_PROGRAMS, Setup
-from loadtest.traffic import close
+from loadtest.site import Site
+from loadtest.traffic import Sample, close
 
 RULES = (
     "tcp-request connection reject if { src 192.0.2.0/24 198.51.100.0/24 203.0.113.0/24 }",
@@ -28,6 +31,18 @@ TRACKED = (
 )
 REFUSED = ("tcp-request connection reject if { src 127.200.0.0/14 }",)
 
+SETTLE_SECONDS = 1.0
+
+
+def at_rest(instance: Instance, _site: Site, _seconds: int) -> Sample:
+    """The time of the start, and memory."""
+    instance.settle(SETTLE_SECONDS)
+    return {
+        "start_ms": instance.start_ms,
+        "private_mb": tree_private_bytes(instance.pid) / 1e6,
+    }
+
+
 RULE_LOADS = (
     Load(
         "closerules",
@@ -46,6 +61,15 @@ RULE_LOADS = (
     Load("knock", "short connection, 65,536 addresses", asking, programs=DNS_PROGRAMS),
     Load("list1", "a list of 100,000", asking, Setup(lists=1), programs=DNS_PROGRAMS),
     Load("list20", "20 such lists", asking, Setup(lists=20), programs=DNS_PROGRAMS, brief=False),
+    Load("bare", "a start without rules", at_once(at_rest), programs=DNS_PROGRAMS, brief=False),
+    Load(
+        "million",
+        "a list of 1,000,000",
+        at_once(at_rest),
+        Setup(lists=1, networks=1_000_000),
+        programs=DNS_PROGRAMS,
+        brief=False,
+    ),
     Load("track", "followed in a table", asking, Setup(rules=TRACKED), programs=DNS_PROGRAMS),
     Load(
         "knock2",

@@ -39,10 +39,14 @@ class Results:
     def values(self, figure: Figure, program: str) -> list[float]:
         """The figure's value of each round that succeeded."""
         values = [each[figure.key] for each in self.samples.get(figure.load, {}).get(program, [])]
-        if not figure.over:
+        other = figure.over or figure.beyond
+        if not other:
             return values
-        base = [each[figure.key] for each in self.samples.get(figure.over, {}).get(program, [])]
-        return [value / below for value, below in zip(values, base, strict=False) if below > 0]
+        base = [each[figure.key] for each in self.samples.get(other, {}).get(program, [])]
+        pairs = zip(values, base, strict=False)
+        if figure.beyond:
+            return [value - below for value, below in pairs]
+        return [value / below for value, below in pairs if below > 0]
 
     def failed(self, load: str, program: str) -> bool:
         """Whether the program failed at this load at least once, or could not be started."""
