@@ -17,6 +17,7 @@ from shm.text cimport Text, text_over
 from proxy.rules.types cimport (
     SAMPLE_NONE, SAMPLE_TEXT, SCRATCH_BYTES, Call, CheckView, ContentView, Context, HttpView, Part,
     Sample, Scratch)
+from proxy.rules.variables.memory cimport IF_EXISTS, IF_NOT_EXISTS, Variable, may_set
 from proxy.rules.variables.shared cimport PROCESS_VARIABLES, shared_set, shared_unset
 from shm.segment cimport Segment
 
@@ -27,7 +28,7 @@ cdef class CheckFacts:
     cdef CheckView view
     cdef Sample *variables
     cdef uint32_t variable_count
-    cdef list kept  # the bytes that the variables point to
+    cdef list kept  # the bytes that the variables point to; None: there is no such variable yet
     cdef bytes name
     cdef bytes received
     cdef bytes headers
@@ -39,7 +40,7 @@ cdef class CheckFacts:
         self.variable_count = variables
         for at in range(variables):
             self.variables[at].type = SAMPLE_NONE
-        self.kept = [b""] * variables
+        self.kept = [None] * variables
         self.name = name
         self.view.slot = slot
         self.view.name = PyBytes_AS_STRING(name)
@@ -49,6 +50,18 @@ cdef class CheckFacts:
 
     def __dealloc__(self):
         free(self.variables)
+
+    cdef bint may_set(self, uint32_t variable, const Sample *sample, uint32_t when):
+        """Whether the conditions let a variable be set, which exists from then on."""
+        cdef Variable former
+        cdef bint known = self.kept[variable] is not None
+        if (when & IF_EXISTS and not known) or (when & IF_NOT_EXISTS and known):
+            return False
+        if not known:
+            self.kept[variable] = b""
+        former.type = self.variables[variable].type
+        former.number = self.variables[variable].number
+        return may_set(&former, sample, when)
 
     def meet(self, own, peer) -> None:
         """Note both ends of the connection: pairs of address and port, None on a Unix socket."""
@@ -180,8 +193,13 @@ cdef class Formats(Program):
             return None
         return sample.number
 
-    def assign(self, uint32_t number, uint32_t variable, CheckFacts facts not None) -> None:
-        """Set a variable to a value; where there is no value it keeps what it has."""
+    def assign(
+            self, uint32_t number, uint32_t variable, CheckFacts facts not None, *,
+            uint32_t when=0) -> None:
+        """Set a variable to a value, if the conditions `when` hold.
+
+        Where there is no value it keeps what it has.
+        """
         cdef Context context
         cdef Sample sample
         if number >= self.call_count or not self.has(variable, facts):
@@ -190,7 +208,9 @@ cdef class Formats(Program):
         if not value_of(&context, &self.calls[number], &sample):
             return
         if variable >= PROCESS_VARIABLES:
-            shared_set(&self.segment.view, self.row, variable, &sample, 0)
+            shared_set(&self.segment.view, self.row, variable, &sample, when)
+        elif not facts.may_set(variable, &sample, when):
+            return
         elif sample.type == SAMPLE_TEXT:
             self.assign_text(
                 PyBytes_FromStringAndSize(sample.text, sample.length), variable, facts)
@@ -198,19 +218,21 @@ cdef class Formats(Program):
         else:
             facts.variables[variable] = sample
 
-    def assign_format(self, uint32_t number, uint32_t variable, CheckFacts facts not None) -> None:
-        """Set a variable to what a format says."""
+    def assign_format(
+            self, uint32_t number, uint32_t variable, CheckFacts facts not None, *,
+            uint32_t when=0) -> None:
+        """Set a variable to what a format says, if the conditions `when` hold."""
         cdef Sample sample
         cdef bytes text
         if not self.has(variable, facts):
             raise IndexError(f"variable {variable}")
         text = self.text(number, facts)
-        if variable < PROCESS_VARIABLES:
-            self.assign_text(text, variable, facts)
-            return
         memset(&sample, 0, sizeof(sample))
         set_text(&sample, PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
-        shared_set(&self.segment.view, self.row, variable, &sample, 0)
+        if variable >= PROCESS_VARIABLES:
+            shared_set(&self.segment.view, self.row, variable, &sample, when)
+        elif facts.may_set(variable, &sample, when):
+            self.assign_text(text, variable, facts)
 
     cdef int assign_text(self, bytes text, uint32_t variable, CheckFacts facts) except -1:
         cdef Sample *sample = &facts.variables[variable]
@@ -230,4 +252,4 @@ cdef class Formats(Program):
             shared_unset(&self.segment.view, self.row, variable)
             return
         facts.variables[variable].type = SAMPLE_NONE
-        facts.kept[variable] = b""
+        facts.kept[variable] = None

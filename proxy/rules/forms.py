@@ -86,9 +86,9 @@ class Writer(NamedTuple):
         if step.place < 0:
             return
         if step.value is not None:
-            compiled.assign(self.forms.values[step.value], step.place, facts)
+            compiled.assign(self.forms.values[step.value], step.place, facts, when=step.when)
         elif step.form is not None:
-            compiled.assign_format(self.forms.numbers[step.form], step.place, facts)
+            compiled.assign_format(self.forms.numbers[step.form], step.place, facts, when=step.when)
         else:
             compiled.forget(step.place, facts)
 

@@ -186,7 +186,8 @@ def test_rules_without_their_option_are_warned_of() -> None:
         ("tcp-check set-var(check.x)", "expects an expression"),
         ("tcp-check set-var check.x int(1)", "expects 'set-var(<variable>)'"),
         ("tcp-check set-var() int(1)", "Empty variable name cannot be accepted."),
-        ("tcp-check set-var(check.x,ifexists) int(1)", "'ifexists' : conditions of 'set-var'"),
+        ("tcp-check set-var(check.x,ifexist) int(1)", 'unknown condition "ifexist"; did you mean'),
+        ("tcp-check unset-var(check.x,ifset)", "'unset-var' takes no condition (got 'ifset')"),
         ("tcp-check set-var-fmt(check.x)", "expects a format"),
     ],
 )

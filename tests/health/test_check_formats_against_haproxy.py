@@ -172,6 +172,17 @@ CASES = {
         *("set-var(check.x) str(a)", "set-var(check.x) var(check.nope)"),
         'send-lf "[%[var(check.x)]]"',
     ),
+    "variable_conditions": case(
+        *("set-var(check.a,ifexists) int(1)", "set-var(check.b,ifnotexists) int(1)"),
+        *("set-var(check.b,ifnotexists) int(2)", "set-var(check.c,ifset) int(1)"),
+        *("set-var(check.c,ifexists) int(2)", "set-var(check.d,ifgt) int(1)"),
+        *("set-var(check.e) int(5)", "set-var(check.e,ifgt) int(2)", "set-var(check.f) int(5)"),
+        *("set-var(check.f,iflt) int(2)", "set-var(check.g) int(5)", "unset-var(check.g)"),
+        *("set-var(check.g,ifexists) int(6)", "set-var(check.h,ifempty) str(x)"),
+        *("set-var-fmt(check.i,ifnotempty) x%s", "set-var-fmt(check.i,ifnotset) y"),
+        *("set-var-fmt(check.j,ifnotexists,ifset) x", "set-var(check.j,ifempty) str()"),
+        'send-lf "%s' + "".join(f",%[var(check.{name})]" for name in "abcdefghij") + '"',
+    ),
     "variable_of_format": case('set-var-fmt(check.x) "%s-%b"', 'send-lf "[%[var(check.x)]]"'),
     "variable_types": case(
         *("set-var(check.x) bool(true)", "set-var(check.y) ipv4(1.2.3.4)"),

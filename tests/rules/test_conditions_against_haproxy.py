@@ -15,7 +15,7 @@ from tests.support.common import PATIENCE_SECONDS, free_port
 from tests.support.differential.one_program import PROGRAMS, one_program
 from tests.support.generated import sample
 
-CASES, REQUESTS = sample(150, 1_500), 12
+CASES, REQUESTS = sample(150, 5_000), 12
 CONFIGURATION = """\
 global
   stats socket {{folder}}/s level admin

@@ -18,7 +18,7 @@ from tests.support.config.loading import load_text
 from tests.support.generated import sample
 
 pytestmark = pytest.mark.slow
-LISTS, SAMPLES_EACH = sample(80, 1_500), 12
+LISTS, SAMPLES_EACH = sample(80, 5_000), 12
 LETTERS = "ab./:?A-"
 METHODS = ("str", "beg", "end", "sub", "dir", "dom", "bin", "int", "len", "ip")
 FILES = {  # name -> content

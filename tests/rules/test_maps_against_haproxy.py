@@ -17,7 +17,7 @@ from tests.support.config.loading import load_text
 from tests.support.generated import sample
 
 pytestmark = pytest.mark.slow
-MAPS, SAMPLES_EACH = sample(120, 2_000), 12
+MAPS, SAMPLES_EACH = sample(120, 5_000), 12
 METHODS = ("str", "beg", "end", "sub", "dir", "dom", "reg", "int", "ip", "regm")
 VALUES = {
     "": ("v", "two words", "tab\there", "", "x  y", "#", "ünicode", "1.2.3.4"),

@@ -73,6 +73,7 @@ class SetStep(msgspec.Struct, frozen=True, tag=True):
     place: int = -1  # its number; -1: it has none, because nothing outlives the scope
     value: Value | None = None
     form: Format | None = None
+    when: int = 0  # conditions of `set-var`: bits of a Rule
 
 
 class ExpectStep(msgspec.Struct, frozen=True, tag=True):

@@ -6,8 +6,7 @@ Owns the forms of a setting: an order of the stats socket is read by the same.
 from __future__ import annotations
 
 from proxy.config.drafts import GlobalDraft
-from proxy.config.lines.proxy.variable_rules import conditions_of
-from proxy.config.lines.rules.arguments import is_shared, variable_name
+from proxy.config.lines.rules.arguments import is_shared, setting_conditions, variable_name
 from proxy.config.lines.rules.fetches import Scope
 from proxy.config.lines.rules.values import ValueReader
 from proxy.config.lines.table import Statement, Table, works
@@ -27,7 +26,7 @@ def read_setting(
     name, *conditions = target.split(",")
     if not is_shared(variable_name(name)):
         raise ConfigError(f"cannot set variable '{name}', only scope 'proc' is permitted {where}.")
-    setting = SharedSetting(name, origin, when=conditions_of(conditions))
+    setting = SharedSetting(name, origin, when=setting_conditions(conditions))
     if words[0] == "fmt":
         return SharedSetting(name, origin, form=reader.format(words[1]), when=setting.when)
     return SharedSetting(name, origin, value=reader.expression(words[1]), when=setting.when)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from proxy.config.lines.rules.arguments import variable_name
+from proxy.config.lines.rules.arguments import setting_conditions, variable_name
 from proxy.config.lines.rules.fetches import Scope
 from proxy.config.lines.rules.values import ValueReader
 from proxy.config.lines.table import Statement
@@ -142,23 +142,24 @@ class RuleReader:
     def variable(self) -> SetStep:
         """The line `set-var(<name>) <expression>`, `set-var-fmt` or `unset-var`."""
         kind, opening, rest = self._statement.words[0].partition("(")
-        name, comma, condition = rest.removesuffix(")").partition(",")
+        name, *conditions = rest.removesuffix(")").split(",")
         if not opening or not rest.endswith(")"):
             self.fail(f"expects '{kind}(<variable>)'")
-        if comma:
-            self.fail(f"'{condition}' : conditions of '{kind}' are not supported yet")
         try:
-            name = variable_name(name)
+            name, when = variable_name(name), setting_conditions(conditions)
         except ConfigError as error:
             raise ConfigError(f"{self.name} : '{kind}' : {error}") from error
         if kind == "unset-var":
+            if conditions:
+                self.fail(f"'{kind}' takes no condition (got '{conditions[0]}')")
             self._statement.pass_over(0, self.name)
             return SetStep(self.number, name)
         self._statement.pass_over(1, self.name)
         if kind == "set-var-fmt":
             text = self.value("a format")
-            return SetStep(self.number, name, form=self.format(text))
-        return SetStep(self.number, name, value=self.expression(self.value("an expression"), kind))
+            return SetStep(self.number, name, form=self.format(text), when=when)
+        value = self.expression(self.value("an expression"), kind)
+        return SetStep(self.number, name, value=value, when=when)
 
     def comment(self) -> str:
         """The line `comment`; HAProxy says of what follows it that it is passed over."""

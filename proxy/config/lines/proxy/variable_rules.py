@@ -10,15 +10,14 @@ from msgspec.structs import replace
 
 from proxy.config.drafts import ProxyDraft, ProxyKind
 from proxy.config.lines.http import rule_line
-from proxy.config.lines.rules.arguments import captured, variable_name
+from proxy.config.lines.rules.arguments import captured, setting_conditions, variable_name
 from proxy.config.lines.rules.fetches import Scope
 from proxy.config.lines.rules.values import ValueReader
 from proxy.config.lines.table import Statement
-from proxy.config.model.rules import SETTING_CONDITIONS, RuleAction
+from proxy.config.model.rules import RuleAction
 from proxy.config.rule_drafts import ConnectionRuleDraft
 from proxy.config.text.messages import ConfigError
 from proxy.config.text.pem import place_of
-from proxy.config.text.suggest import hint
 
 SETTERS = ("set-var", "set-var-fmt", "unset-var")
 CAPTURE = "capture"
@@ -63,7 +62,7 @@ def _setter(
     if not rest.endswith(")"):
         raise ConfigError(f"incomplete argument after action '{action}'. {_EXPECTED}")
     name, *conditions = rest.removesuffix(")").split(",")
-    rule = replace(rule, target=variable_name(name), when=conditions_of(conditions))
+    rule = replace(rule, target=variable_name(name), when=setting_conditions(conditions))
     if kind == "unset-var":
         if conditions:
             raise ConfigError(f"takes no condition (got '{conditions[0]}')")
@@ -73,18 +72,6 @@ def _setter(
     if kind == "set-var":
         return replace(rule, key=reader.expression(words[0])), tuple(words[1:])
     return replace(rule, form=reader.format(words[0])), tuple(words[1:])
-
-
-def conditions_of(conditions: list[str]) -> int:
-    """The bits of the conditions of `set-var`; ConfigError."""
-    bits = 0
-    for condition in conditions:
-        if condition not in SETTING_CONDITIONS:
-            raise ConfigError(
-                f'unknown condition "{condition}"{hint(condition, SETTING_CONDITIONS)}'
-            )
-        bits |= 1 << SETTING_CONDITIONS.index(condition)
-    return bits
 
 
 def _capture(

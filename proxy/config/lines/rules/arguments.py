@@ -18,8 +18,9 @@ from proxy.config.lines.rules.table_words import (
     entry_numbers,
     table_asked,
 )
-from proxy.config.model.rules import Target
+from proxy.config.model.rules import SETTING_CONDITIONS, Target
 from proxy.config.text.messages import ConfigError
+from proxy.config.text.suggest import hint
 
 INTEGER_MIN, INTEGER_MAX = -(2**63), 2**63 - 1
 SCOPES = ("check", "sess", "txn", "req", "res", "proc")
@@ -76,6 +77,18 @@ def variable_name(text: str) -> str:
             "scope can be 'proc', 'sess', 'txn', 'req', 'res' or 'check'."
         )
     return text
+
+
+def setting_conditions(conditions: list[str]) -> int:
+    """The bits of the conditions of `set-var`; ConfigError."""
+    bits = 0
+    for condition in conditions:
+        if condition not in SETTING_CONDITIONS:
+            raise ConfigError(
+                f'unknown condition "{condition}"{hint(condition, SETTING_CONDITIONS)}'
+            )
+        bits |= 1 << SETTING_CONDITIONS.index(condition)
+    return bits
 
 
 def is_shared(name: str) -> bool:
