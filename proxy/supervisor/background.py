@@ -1,6 +1,6 @@
 """-D: the part of the start that happens in a second process, and what the first one waits for.
 
-    parent: fork, wait for one byte or the end of the pipe, exit 0 or 1
+    parent: fork, wait for one byte or the child's end, which it tells; exit 0 or 1
     child:  setsid, let go of the terminal (but a copy of standard error), start, say so
 
 The terminal is let go before any child exists: a program that reads the output of `millrace -D` to
@@ -16,9 +16,13 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from proxy.config.report import render_tagged
+from proxy.config.text.messages import Severity
+from proxy.supervisor.children import describe_end
 from proxy.terminal import STANDARD_DESCRIPTORS, STANDARD_ERROR, say
 
 SERVING = b"."
+FAILED = b"!"  # and the reason is on the terminal
 
 
 class Background:
@@ -27,6 +31,7 @@ class Background:
     def __init__(self, parent: int) -> None:
         """`parent` is the pipe to the parent."""
         self._parent = parent
+        self._released = False
         self._terminal = os.dup(STANDARD_ERROR)
         null = os.open(os.devnull, os.O_RDWR)
         for standard in STANDARD_DESCRIPTORS:
@@ -36,16 +41,18 @@ class Background:
 
     def serving(self) -> None:
         """Release the parent with status 0."""
-        with suppress(OSError):  # a parent that was killed does not matter any more
-            os.write(self._parent, SERVING)
-        self._let_go()
+        self._let_go(SERVING)
 
     def failed(self, lines: Iterable[str]) -> None:
-        """Show why on the terminal, and release the parent with status 1."""
-        say("".join(f"{line}\n" for line in lines), self._terminal)
-        self._let_go()
+        """Show why on the terminal and release the parent with status 1, unless it is released."""
+        if not self._released:
+            say("".join(f"{line}\n" for line in lines), self._terminal)
+            self._let_go(FAILED)
 
-    def _let_go(self) -> None:
+    def _let_go(self, word: bytes) -> None:
+        self._released = True
+        with suppress(OSError):  # a parent that was killed does not matter any more
+            os.write(self._parent, word)
         os.close(self._terminal)
         os.close(self._parent)
 
@@ -53,12 +60,24 @@ class Background:
 def go_background() -> Background:
     """Fork; the parent ends in here once the child serves or has failed."""
     receiver, sender = os.pipe2(os.O_CLOEXEC)
-    if os.fork():
+    child = os.fork()
+    if child:
         os.close(sender)
-        os._exit(0 if os.read(receiver, 1) == SERVING else 1)
+        os._exit(_await_word(child, receiver))
     os.close(receiver)
     os.setsid()
     return Background(sender)
+
+
+def _await_word(child: int, receiver: int) -> int:
+    """The status of the parent; a child that ends without a word is told of."""
+    word = os.read(receiver, 1)
+    if not word:
+        _, status = os.waitpid(child, 0)
+        end = describe_end(os.waitstatus_to_exitcode(status))
+        said = f"the program {end} before it served"
+        say(render_tagged(Severity.ALERT, child, said) + "\n")
+    return 0 if word == SERVING else 1
 
 
 def write_pid(path: str, pid: int) -> None:

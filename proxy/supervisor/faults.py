@@ -28,6 +28,8 @@ ADVICE = {
     errno.EPERM: "check whom the program runs as",
 }
 
+NEVER_READY = "the workers do not become ready: giving up"
+
 
 def explain(error: BaseException) -> str:
     """The reason and what to do, in one line."""

@@ -10,7 +10,7 @@ SUSPECT_AFTER_MS = 1_500  # a beat comes at least each second: half a beat late 
 STALE_AFTER_MS = 3_000  # two beats missed: kill and replace
 STARVED_LIMIT_MS = 30_000  # time in which it got no CPU counts against a child from here on
 START_LIMIT_MS = 10_000  # a child that is not ready by then never will be
-FIRST_READY_LIMIT_MS = 15_000  # a start that takes longer has failed
+FIRST_READY_LIMIT_MS = 45_000  # a start that takes longer has failed: it was not starved alone
 HOPELESS_DEATHS = 5  # of one worker in a row, before it was ever ready: no use to wait on
 SERVICES_LIMIT_MS = 3_000  # a start does not wait longer for resolverd and control
 
@@ -43,7 +43,7 @@ LIBC_THREADS = 32  # names asked for at the same time
 MESSAGE_BYTES_MAX = 512 << 20  # what a helper child may send: settings of 100,000 servers
 
 assert ADOPT_AFTER_MS < SUSPECT_AFTER_MS < STALE_AFTER_MS < START_LIMIT_MS < STARVED_LIMIT_MS
-assert START_LIMIT_MS < FIRST_READY_LIMIT_MS
+assert STARVED_LIMIT_MS + START_LIMIT_MS <= FIRST_READY_LIMIT_MS
 assert BACKOFF_FIRST_MS < BACKOFF_MAX_MS < BACKOFF_RESET_MS
 assert STOP_LIMIT_MS + LOG_END_LIMIT_MS < 1_000
 assert QUIESCE_MS < 1_000  # the first repetition of a dropped SYN is refused

@@ -27,7 +27,7 @@ from proxy.supervisor.binding import BindError, remove_path
 from proxy.supervisor.build import Builder, Ground, open_all
 from proxy.supervisor.children import Entries
 from proxy.supervisor.descriptors import DescriptorLimitError, Descriptors
-from proxy.supervisor.faults import Faults, last_words
+from proxy.supervisor.faults import NEVER_READY, Faults, last_words
 from proxy.supervisor.helper import run_helper
 from proxy.supervisor.limits import LOG_END_LIMIT_MS, TRIAL_LIMIT_MS
 from proxy.supervisor.listening import BindingError, OpenSocket, listens, open_socket, stats_want
@@ -86,6 +86,7 @@ class StartedProgram(NamedTuple):
 
     supervisor: Supervisor
     mode: Mode
+    background: Background | None = None
 
 
 def start_program(
@@ -129,13 +130,13 @@ def start_program(
         say("".join(f"{line}\n" for line in lines))
         finish_log_threads(LOG_END_LIMIT_MS / 1_000)
         return None
-    return StartedProgram(supervisor, mode)
+    return StartedProgram(supervisor, mode, background)
 
 
 def serve(program: StartedProgram) -> int:
     """Serve until told to end, and return the exit status (or die by the signal)."""
     try:
-        end = _run_to_the_end(program.supervisor)
+        end = _run_to_the_end(program)
     finally:
         finish_log_threads(LOG_END_LIMIT_MS / 1_000)
     return exit_status(end, program.mode)
@@ -272,18 +273,25 @@ def _ping_socket(pidfile: str) -> PingSocket | None:
         return None
 
 
-def _run_to_the_end(supervisor: Supervisor) -> End:
+def _run_to_the_end(program: StartedProgram) -> End:
+    supervisor, told = program.supervisor, ""
     try:
         end = supervisor.run()
+        told = NEVER_READY if end is End.FAILED else ""
         for held in supervisor.current.sockets.held.values():
             for item in held:
                 remove_path(item.endpoint, item.identity)
-    except Exception:
+    except Exception as error:
         # The children die with this process; without a terminal the log is the only witness.
         supervisor.current.runtime.log(
             LogLevel.CRIT, f"supervisor failed: {traceback.format_exc()}"
         )
-        return End.FAILED
+        end, told = End.FAILED, f"cannot start: {last_words(error)}"
+    if told and program.background is not None:
+        lines = (told, "Start it with -db to see what happens.")
+        program.background.failed(
+            render_tagged(Severity.ALERT, os.getpid(), each) for each in lines
+        )
     return end
 
 

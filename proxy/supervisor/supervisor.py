@@ -14,7 +14,7 @@ from contextlib import suppress
 
 from proxy.runtime import Runtime, now_ms
 from proxy.supervisor.build import Builder
-from proxy.supervisor.faults import explain
+from proxy.supervisor.faults import NEVER_READY, explain
 from proxy.supervisor.generation import Generation, Phase
 from proxy.supervisor.late_counts import LateCounts, adding
 from proxy.supervisor.limits import (
@@ -200,7 +200,7 @@ class Supervisor:
         elif self._end is None and (
             children.hopeless or now >= self._begun_ms + FIRST_READY_LIMIT_MS
         ):
-            self.current.runtime.log(LogLevel.ALERT, "the workers do not become ready: giving up")
+            self.current.runtime.log(LogLevel.ALERT, NEVER_READY)
             self._stop(End.FAILED, now)
 
     # -- signals ----------------------------------------------------------------------------------

@@ -263,7 +263,7 @@ def test_a_server_comes_takes_its_share_and_goes(both: Both) -> None:
     both.agree("turns")
     both.same("del server turns/n1", "Only servers in maintenance mode can be deleted.")
     both.same("disable server turns/n1", "")
-    both.same("del server turns/n1", "Server deleted.")
+    both.delete("turns/n1")
     both.same("del server turns/n1", "No such server.")
     both.agree("turns")
     # the lowest id is free again, the name too; nothing is left of what was counted
@@ -274,8 +274,8 @@ def test_a_server_comes_takes_its_share_and_goes(both: Both) -> None:
     rows = both.agree("turns")
     assert [(row["svname"], row["sid"]) for row in rows[2:]] == [("n2", "77"), ("n1", "3")]
     both.same("set server turns/n1 state maint")
-    both.same("del server turns/#77", "Server deleted.")
-    both.same("del server turns/n1", "Server deleted.")
+    both.delete("turns/#77")
+    both.delete("turns/n1")
     both.agree("turns")
 
 
@@ -298,7 +298,7 @@ def test_one_with_sessions_is_kept(both: Both) -> None:
         PATIENCE_SECONDS,
         "the sessions end",
     )
-    both.same("del server plain/h", "Server deleted.")
+    both.delete("plain/h")
     assert both.agree("plain") == []
 
 
@@ -369,7 +369,7 @@ def test_checks_begin_when_they_are_enabled(both: Both) -> None:
     assert all(share == {"s3": 4} for share in both.shares("plain", 4).values())
     for name in ("up", "dead"):
         both.same(f"disable server plain/{name}", "")
-        both.same(f"del server plain/{name}", "Server deleted.")
+        both.delete(f"plain/{name}")
     assert both.agree("plain") == []
 
 
@@ -387,7 +387,7 @@ def test_a_server_that_wants_a_proxy_header_gets_one(both: Both) -> None:
     forms = [re.sub(rb" \d+ \d+\r", b" N N\r", line) for line in heard]
     assert forms == [b"PROXY TCP4 127.0.0.1 127.0.0.1 N N\r\n"] * 2
     both.same("disable server plain/p", "")
-    both.same("del server plain/p", "Server deleted.")
+    both.delete("plain/p")
 
 
 def test_names_are_free_again_a_hundred_times(both: Both) -> None:
@@ -396,4 +396,4 @@ def test_names_are_free_again_a_hundred_times(both: Both) -> None:
         answers = both.shares("plain", 1)
         assert answers["millrace"] == answers["haproxy"] == {f"s{number % 4 + 1}": 1}
         both.same("disable server plain/again", "")
-        both.same("del server plain/again", "Server deleted.")
+        both.delete("plain/again")

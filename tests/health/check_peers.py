@@ -218,7 +218,7 @@ def _read(
         return not missing
 
     missing: list[str] = []
-    deadline = time.monotonic() + 40
+    deadline = time.monotonic() + 40 + PATIENCE_SECONDS
     while not complete():
         assert time.monotonic() < deadline, f"no check of {missing}"
         time.sleep(0.02)

@@ -63,6 +63,7 @@ CHANGES: tuple[Word, ...] = (
     *(500, 200, "base/s state maint", "base/s state ready", "one/x state drain"),
     *("one/x state ready", b"drain\n"),
 )
+HEALTH = 3  # the place of srv_check_health among what is seen
 UNTOUCHED = ("one", "y")  # its last change is the start of the program
 GAP_SECONDS = 2  # what is shown is whole seconds of either end
 Seen = tuple[list[str], dict[tuple[str, str], list[str]]]
@@ -142,6 +143,9 @@ class Site:
         for row in self.states():
             columns = ("srv_op_state", "srv_admin_state", "srv_check_health", "srv_uweight")
             found[row["be_name"], row["srv_name"]] += [row[column] for column in columns]
+        for states in found.values():
+            if states[0].startswith("MAINT"):
+                states[HEALTH] = "any"  # a check that was under way may still end
         return told, found
 
     def settled(self) -> Seen:

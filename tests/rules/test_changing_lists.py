@@ -20,6 +20,7 @@ from tests.support.config.changing import NOTHING, ChangingMap, Row, wanted
 from tests.support.generated import examples, sample
 from tests.support.trace import SteppedChild, pause
 
+LOOKS_MIN = 100  # of a reader beside a writer
 TEXTS = (Matcher.STR, Matcher.BEG, Matcher.END, Matcher.SUB)
 OLD, NEW = b"old", b"new"
 
@@ -234,9 +235,11 @@ def test_readers_never_meet_a_mixture_while_a_writer_changes_the_list(
     made = ChangingMap(segment, (Matcher.STR, Matcher.SUB), [b"k old"])
     made.editor.publish()
     stop, told = os.pipe()
+    looked, looks = os.pipe()
     reader = os.fork()
     if reader == 0:
-        os._exit(_read_until(made, stop))
+        os._exit(_read_until(made, stop, looks))
+    os.close(looks)
     made.area.join(0)
     for number in range(sample(3_000, 30_000)):
         version = made.editor.version
@@ -254,12 +257,14 @@ def test_readers_never_meet_a_mixture_while_a_writer_changes_the_list(
             made.add(b"k", chance.choice((OLD, NEW)), fresh)
             made.editor.commit(fresh)
             made.editor.publish()
+    os.read(looked, 1)  # on a busy machine the writer is done before the reader has looked
     os.close(told)
+    os.close(looked)
     _, status = os.waitpid(reader, 0)
     assert os.waitstatus_to_exitcode(status) == 0
 
 
-def _read_until(made: ChangingMap, stop: int) -> int:
+def _read_until(made: ChangingMap, stop: int, told: int) -> int:
     """In a child: look up until the pipe is closed; 0: each time there was a value."""
     os.set_blocking(stop, False)
     os.closerange(stop + 1, stop + 2)
@@ -273,9 +278,11 @@ def _read_until(made: ChangingMap, stop: int) -> int:
                 return 2
         made.area.look(0)
         looks += 1
+        if looks == LOOKS_MIN:
+            os.write(told, b".")
         try:
             if os.read(stop, 1) == b"":
-                return 0 if looks > 100 else 3
+                return 0
         except BlockingIOError:
             continue
 

@@ -299,4 +299,20 @@ def test_a_start_whose_workers_die_fails_soon(tmp_path: Path, address: Address) 
     assert result.returncode == 1
     assert "the workers do not become ready: giving up" in result.stderr
     assert "exited with code 7" in result.stderr
-    assert call("-D", "-f", str(edge)).returncode == 1
+    behind = call("-D", "-f", str(edge))
+    assert behind.returncode == 1
+    assert "the workers do not become ready: giving up" in behind.stderr
+
+
+def test_who_is_killed_in_the_background_before_it_serves_is_told_of(
+    tmp_path: Path, address: Address
+) -> None:
+    edge, pidfile = Path(write(tmp_path, address)), tmp_path / "pid"
+    edge.write_text(edge.read_text().replace("server a", "server crash"))
+    command = [sys.executable, SCRIPT, "-D", "-p", str(pidfile), "-f", str(edge)]
+    where = {"cwd": ROOT, "env": os.environ | {"PYTHONPATH": str(ROOT)}}
+    with subprocess.Popen(command, **where, stderr=subprocess.PIPE, text=True) as child:
+        os.kill(wait_for(lambda: int(pidfile.read_text() or 0), 15, "a pid"), signal.SIGKILL)
+        _, said = child.communicate(timeout=PATIENCE_SECONDS)
+    assert child.returncode == 1
+    assert "the program was killed by signal 9 (Killed) before it served" in said

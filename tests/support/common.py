@@ -19,6 +19,7 @@ T = TypeVar("T")
 # How long a test waits for an event that must come, beyond what the event itself takes: other
 # load of this machine may hold it up, and nothing is gained by giving up sooner.
 PATIENCE_SECONDS = 120.0
+SO_RCVBUFFORCE = 33  # <asm-generic/socket.h>: beyond net.core.rmem_max, for root
 
 # Below the ports that the kernel hands out: a connection never takes one that a test chose, and a
 # server that ends finds its own again. Each process of pytest-xdist has its share, for those
@@ -103,3 +104,11 @@ def all_stopped(pid: int) -> bool:
     """Whether the signal has reached every thread."""
     states = [task.joinpath("stat").read_text() for task in Path(f"/proc/{pid}/task").iterdir()]
     return all(state.rpartition(")")[2].split()[0] == "T" for state in states)
+
+
+def widen(datagrams: socket.socket, size: int) -> None:
+    """Let so many bytes wait to be read; as many as the host allows where this is not root."""
+    try:
+        datagrams.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, size)
+    except PermissionError:
+        datagrams.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tests.support.common import PATIENCE_SECONDS, require_program, wait_for
+from tests.support.common import PATIENCE_SECONDS, require_program, wait_for, widen
 from tests.support.differential.pair import ROOT
 from tests.support.dns.scripted import ScriptedNameserver
 from tests.support.forking.process import start
@@ -22,6 +22,7 @@ PROGRAMS = {  # how each is started: which is looked for when a test needs it
     "haproxy": lambda: (require_program("haproxy"),),
     "millrace": lambda: (sys.executable, "-m", "proxy"),
 }
+LOG_BYTES = 1 << 25  # lines that wait while this process gets no turn
 
 
 class OneProgram:
@@ -76,6 +77,7 @@ def one_program(
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as log,
         ScriptedNameserver() as nameserver,
     ):
+        widen(log, LOG_BYTES)
         log.bind(("127.0.0.1", 0))
         log.setblocking(False)
         for name, address in zone.items():

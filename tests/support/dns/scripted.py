@@ -34,12 +34,11 @@ import dns.rcode
 import dns.rdatatype
 import dns.rrset
 
-from tests.support.common import free_port, wait_for
+from tests.support.common import free_port, wait_for, widen
 
 Forge = Callable[[dns.message.Message], list[bytes]]  # a query -> the datagrams that answer it
 
 ANY_TYPE = "*"
-SO_RCVBUFFORCE = 33  # <asm-generic/socket.h>: beyond net.core.rmem_max, for root
 SO_TIMESTAMPNS = 35  # there too: each datagram comes with the time of its arrival
 TIMESPEC = struct.Struct("@2l")
 WAITING_BYTES_MAX = 8_000_000  # some 10,000 questions, while the nameserver's thread has no turn
@@ -189,8 +188,7 @@ class ScriptedNameserver:
             datagrams.bind((address, port))
             datagrams.setblocking(False)
             datagrams.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-            with suppress(PermissionError):  # else as many questions wait as the host allows
-                datagrams.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, WAITING_BYTES_MAX)
+            widen(datagrams, WAITING_BYTES_MAX)
             listener = None
             if tcp:
                 listener = opened.enter_context(socket.socket(family, socket.SOCK_STREAM))

@@ -8,7 +8,6 @@ from __future__ import annotations
 import csv
 import io
 import re
-import socket
 import sys
 import time
 from collections.abc import Sequence
@@ -40,8 +39,6 @@ listen edge
 LIMIT_MS = 4_000  # of a check whose server leaves it waiting
 SPREAD_MS_EACH = 3
 LOOK_SECONDS = 1.0
-LOG_BYTES = 1 << 25
-SO_RCVBUFFORCE = 33  # <linux/socket.h>
 LINE = re.compile(r"(?:Health|Agent) check for server [^/]+/s(\d+) (.*)", re.DOTALL)
 
 
@@ -87,15 +84,7 @@ def play(program: str, folder: Path, cases: Sequence[Case], fresh: int = 0) -> l
             backends=_backends(cases, peer.port),
         )
         with one_program(command_of(program, fresh), folder, text, {}) as running:
-            _widen(running.log)
             return _read(running, cases)
-
-
-def _widen(log: socket.socket) -> None:
-    try:
-        log.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, LOG_BYTES)
-    except PermissionError:
-        log.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, LOG_BYTES)
 
 
 def _backends(cases: Sequence[Case], port: int) -> str:
