@@ -61,7 +61,8 @@ class Child:
             return False
         starved_ms = 0
         if self.watch.late(status, now_ms):
-            starved_ms = self.starvation.waited_ms(self.process.pid, now_ms)
+            silent_ms = self.watch.silent_ms(status, now_ms)
+            starved_ms = self.starvation.waited_ms(self.process.pid, now_ms, silent_ms)
         else:
             self.starvation.forget()
         return self.watch.look(status, now_ms, starved_ms=starved_ms)

@@ -20,14 +20,18 @@ class Starvation:
 
     def __init__(self) -> None:
         self._pid = 0
+        self._began_ms = 0
         self._looked_ms = 0
         self._ran: dict[str, int] = {}  # milliseconds on a CPU, by runnable thread
         self._waited: dict[str, int] = {}  # milliseconds, by thread
 
-    def waited_ms(self, pid: int, now_ms: int) -> int:
-        """How long the thread that waited most has waited since the first look, milliseconds."""
+    def waited_ms(self, pid: int, now_ms: int, silent_ms: int) -> int:
+        """How long the thread that waited most has waited in `silent_ms`, milliseconds.
+
+        Looks begin when a silence is noticed: what came before counts as what was seen since.
+        """
         if pid != self._pid:
-            self._pid, self._ran, self._waited = pid, {}, {}
+            self._pid, self._began_ms, self._ran, self._waited = pid, now_ms, {}, {}
         elapsed_ms = now_ms - self._looked_ms
         ran = _runnable(pid)
         for thread, ran_ms in ran.items():
@@ -36,7 +40,8 @@ class Starvation:
                 waited_ms = elapsed_ms - (ran_ms - before_ms)
                 self._waited[thread] = self._waited.get(thread, 0) + waited_ms
         self._ran, self._looked_ms = ran, now_ms
-        return max(self._waited.values(), default=0)
+        seen_ms = now_ms - self._began_ms
+        return max(self._waited.values(), default=0) * silent_ms // seen_ms if seen_ms else 0
 
     def forget(self) -> None:
         """The next look is a first one."""

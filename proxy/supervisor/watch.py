@@ -114,7 +114,11 @@ class Watch:
 
     def late(self, status: ProcessStatus, now_ms: int) -> bool:
         """Whether so much time has passed without a sign that the next look may be the last."""
-        return now_ms - self._last_sign_ms(status) >= SUSPECT_AFTER_MS
+        return self.silent_ms(status, now_ms) >= SUSPECT_AFTER_MS
+
+    def silent_ms(self, status: ProcessStatus, now_ms: int) -> int:
+        """How long it has shown no sign of life, milliseconds."""
+        return now_ms - self._last_sign_ms(status)
 
     def pardon(self, now_ms: int) -> None:
         """Silence until now does not make it stale: the supervisor itself was away."""
@@ -127,7 +131,7 @@ class Watch:
         """
         if self.life in (Life.WAITING, Life.CONDEMNED):
             return False
-        silent_ms = now_ms - self._last_sign_ms(status)
+        silent_ms = self.silent_ms(status, now_ms)
         counted_ms = min(silent_ms, now_ms - self._pardoned_ms)
         if silent_ms < STARVED_LIMIT_MS:
             counted_ms -= starved_ms

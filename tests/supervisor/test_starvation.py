@@ -47,9 +47,13 @@ def test_a_worker_without_a_cpu_keeps_its_sessions(tmp_path: Path) -> None:
         for hog in hogs:
             stack.callback(hog.wait)
             stack.callback(hog.kill)
-        starvation = Starvation()
+        starvation, began_ms = Starvation(), now_ms()
+
+        def waited_ms() -> int:
+            return starvation.waited_ms(worker, now_ms(), now_ms() - began_ms)
+
         wait_for(
-            lambda: starvation.waited_ms(worker, now_ms()) > 2 * STALE_AFTER_MS,
+            lambda: waited_ms() > 2 * STALE_AFTER_MS,
             PATIENCE_SECONDS,
             "starvation",
             step=0.25,
@@ -61,3 +65,25 @@ def test_a_worker_without_a_cpu_keeps_its_sessions(tmp_path: Path) -> None:
         client.settimeout(PATIENCE_SECONDS)
         client.sendall(b"still there\n")
         assert client.recv(64)
+
+
+@pytest.mark.alone
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root takes a CPU from others")
+def test_what_was_before_the_first_look_counts_as_what_was_seen_since() -> None:
+    with ExitStack() as stack:
+        starved = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+        hogs = [subprocess.Popen([sys.executable, "-c", HOG]) for _ in range(HOGS)]
+        for each in (starved, *hogs):
+            stack.callback(each.wait)
+            stack.callback(each.kill)
+        starve(starved.pid)
+        starvation, silent_ms = Starvation(), 1_000 * STALE_AFTER_MS
+        assert starvation.waited_ms(starved.pid, now_ms(), silent_ms) == 0
+        wait_for(
+            lambda: starvation.waited_ms(starved.pid, now_ms(), silent_ms) > silent_ms * 2 // 3,
+            PATIENCE_SECONDS,
+            "most of the silence is a wait",
+            step=0.25,
+        )
+        starvation.forget()
+        assert starvation.waited_ms(starved.pid, now_ms(), silent_ms) == 0
