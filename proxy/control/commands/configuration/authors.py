@@ -1,0 +1,43 @@
+"""By whom orders were given that are still in force, as far as the list of events goes back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from proxy.control.commands.events.show_events import EventReader
+from proxy.control.commands.process.facts import moment
+from shm.events import EventRing
+
+_ORDER = re.compile(r"order of (.*?): (.*?)(?: \[(.*)\])?")
+
+
+class _Order(NamedTuple):
+    words: tuple[str, ...]
+    changes: tuple[str, ...]  # as `weight 10 -> 20`
+    by: str
+
+
+class Authors:
+    """The orders among the events, the newest first."""
+
+    def __init__(self, ring: EventRing) -> None:
+        self._orders = sorted(_orders(ring), key=lambda each: -each[0])
+
+    def of(self, *words: str, what: str = "") -> str:
+        """The client of the last order that has these words and changed this, and when; or ""."""
+        for _, order in self._orders:
+            changed = not what or any(each.startswith(f"{what} ") for each in order.changes)
+            if changed and all(word in order.words for word in words):
+                return order.by
+        return ""
+
+
+def _orders(ring: EventRing) -> Iterator[tuple[int, _Order]]:
+    for event in EventReader(ring).events():
+        found = _ORDER.fullmatch(event.text)
+        if found is not None:
+            by = f"{found[1]}, {moment(event.time_us / 1_000_000)}"
+            changes = tuple((found[3] or "").split(", "))
+            yield event.sequence, _Order(tuple(found[2].split()), changes, by)
