@@ -31,6 +31,7 @@ class Arguments(msgspec.Struct, frozen=True):
     files: tuple[str, ...] = ()
     help: bool = False  # -h, --help
     check: bool = False
+    against: str | None = None  # the stats socket of the program to compare with
     condition: str | None = None
     version: str = ""  # the flag: -v, -vv, -vq, -vqb, -vqs
     verbose: bool = False
@@ -127,6 +128,8 @@ class _ArgumentParser:
         """What is for commands alone."""
         if "timeout_seconds" in self.values:
             raise _WrongUsageError("--timeout is for commands, as 'show'")
+        if "against" in self.values:
+            self.values["check"] = True
         self.values["master_sockets"] = tuple(self._sockets)
 
     def _flag(self, word: str) -> None:

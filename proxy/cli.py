@@ -68,6 +68,11 @@ def _start(arguments: Arguments, entries: Callable[[], Entries]) -> StartedProgr
     environ = dict(os.environ)
     prepared, masters = with_master_sockets(arguments, prepare(arguments, environ), environ)
     status = _report(arguments, prepared)
+    if status == 0 and arguments.against is not None:
+        from proxy.client.against import run as compare  # noqa: PLC0415 - few starts ask for it
+
+        references = () if prepared.settings is None else prepared.settings.references
+        return compare(arguments.against, prepared.kept, references, environ)
     if status != 0 or arguments.check:
         return status
     return start_program(arguments, prepared, masters, entries(), environ) or 1

@@ -75,6 +75,10 @@ FLAGS = (
         check=True,
     ),
     _taking(
+        *("--against", Takes.FILE, "<stats socket>", "against"),
+        "check (-c), and say what a reload would change in the program that answers there",
+    ),
+    _taking(
         *("-cc", Takes.TEXT, "'<condition>'", "condition"),
         "evaluate a condition as in '.if': status 0 true, 1 false, 2 not a condition",
     ),

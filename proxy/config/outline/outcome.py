@@ -10,9 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from enum import Enum
+from hashlib import sha256
 
 import msgspec
 
+from proxy.config.model.lists import Reference
 from proxy.config.model.settings import Origin
 from proxy.config.outline.compare import ADDRESS, Difference, LineChange, compare
 from proxy.config.outline.sections import OutlinedSection, SectionKey, sections_of
@@ -50,10 +52,20 @@ class Running(msgspec.Struct, frozen=True):
     generation: int
     orders: tuple[RunningOrder, ...]
     lines: tuple[tuple[str, int, tuple[str, ...]], ...]
+    lists: dict[str, str] = {}  # digests of files with patterns, by name
 
     def source_lines(self) -> Iterable[SourceLine]:
         """The lines, as a reading of files gives them."""
         return (SourceLine(Origin(file, number), words) for file, number, words in self.lines)
+
+
+def digests_of(references: Iterable[Reference]) -> dict[str, str]:
+    """The digest of each file with patterns, by `acl <file>` or `map <file>`."""
+    return {
+        f"{'map' if each.of_maps else 'acl'} {each.name}": sha256(each.content).hexdigest()
+        for each in references
+        if each.name
+    }
 
 
 class Fate(Enum):
@@ -70,6 +82,7 @@ class Comparison(msgspec.Struct, frozen=True):
 
     differences: list[Difference]
     orders: list[tuple[RunningOrder, Fate]]
+    old: dict[SectionKey, OutlinedSection]
     new: dict[SectionKey, OutlinedSection]
 
     def place(self, order: RunningOrder) -> Origin:
@@ -87,9 +100,8 @@ def outcome(
     """Compare; the lines of `old` are those that were loaded."""
     before, after = sections_of(old), sections_of(new)
     differences = list(compare(before, after))
-    return Comparison(
-        differences, [(order, _fate(order, after, differences)) for order in orders], after
-    )
+    fates = [(order, _fate(order, after, differences)) for order in orders]
+    return Comparison(differences, fates, before, after)
 
 
 _OPTIONS = {  # of a server line, by what an order changes

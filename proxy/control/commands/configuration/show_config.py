@@ -17,11 +17,11 @@ import msgspec
 
 from proxy.config.lines.process.peers import LOCAL_PEER, LOCAL_PEER_ORDERED
 from proxy.config.model.settings import Origin
-from proxy.config.outline.compare import LineChange
-from proxy.config.outline.outcome import ADDED, Comparison, RunningOrder, outcome
+from proxy.config.outline.outcome import ADDED, Comparison, RunningOrder, digests_of, outcome
 from proxy.config.outline.reading import lines_now
 from proxy.config.outline.secrets import without_secrets
 from proxy.config.outline.sections import OutlinedSection, sections_of, written
+from proxy.config.outline.telling import told_difference, told_order
 from proxy.config.text.messages import Messages, Severity
 from proxy.config.text.sources import SourceLine
 from proxy.control.command import Answer, Command, CommandError, Level, Piece
@@ -113,6 +113,7 @@ class ShowConfig:
             "loaded": self.loaded,
             "generation": self._report.runtime.segment.reload_generation,
             "orders": orders.found,
+            "lists": digests_of(self._report.settings.references),
         }
         yield msgspec.json.encode(head).decode().removesuffix("}") + ',"lines":['
         separator = ""
@@ -188,11 +189,6 @@ def _section_text(section: OutlinedSection, orders: Iterable[RunningOrder]) -> I
 def diff_text(result: Comparison) -> Iterator[str]:
     """Everything that differs, a line each."""
     yield SAME + "\n" if not result.differences else "# changed in the files since then:\n"
-    for each in result.differences:
-        sign = f"{each.change.value} " if each.change is not LineChange.CHANGED else ""
-        yield f"{each.origin.file}:{each.origin.line}: {each.section}: {sign}{each.text}\n"
+    yield from (f"{told_difference(each)}\n" for each in result.differences)
     yield UNCHANGED + "\n" if not result.orders else "# changed at run time:\n"
-    for order, fate in result.orders:
-        place = result.place(order)
-        where = f"{place.file}:{place.line}: " if place.line else ""
-        yield f"{where}{order.section}: {order.text}; {fate.value}\n"
+    yield from (f"{told_order(result, *each)}\n" for each in result.orders)
