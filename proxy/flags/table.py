@@ -186,6 +186,13 @@ COMMANDS = (
         "status 0 done, 1 refused or no answer. A last word '<<' sends the standard input along",
         ("-f", "-S", "--socket", "--timeout"),
     ),
+    ProgramCommand(
+        ("report",),
+        "report [<socket>|<pid>]",
+        "write an archive for a ticket here: version, configuration without secrets, answers, and "
+        "what the kernel says; of a program that hangs, too. Of whichever -S, -f or -p lead to",
+        ("-f", "-p", "-S", "--socket", "--timeout"),
+    ),
     ProgramCommand(("demo",), "demo", "a nameserver, four servers and a client, to look at"),
 )
 

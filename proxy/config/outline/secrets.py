@@ -21,6 +21,7 @@ _NAMED = re.compile(  # in a header, a cookie, a query
     r"(?i)\b([\w-]*(?:authorization|cookie|password|passwd|secret|token|credential|api-?key)[\w-]*)"
     r"(\s*[:=]\s*)([^\r\n&]+)"
 )
+_SAID = re.compile(r"\b((?:insecure-)?password |agent-send |stats auth [^\s:]*:|setenv \S+ )\S+")
 _SECRET_NAME = re.compile(r"(?i)authorization|cookie|passw|secret|token|credential|key|auth")
 _IN_URL = re.compile(r"(://[^/\s:@]*:)[^/\s@]+@")
 
@@ -46,6 +47,12 @@ def hide(words: tuple[str, ...]) -> tuple[str, ...]:
     elif words[0] in ("http-check", "http-request", "http-response", "http-after-response"):
         _hide_headers(words, shown)
     return tuple(shown)
+
+
+def hide_in_text(text: str) -> str:
+    """A text that may repeat lines or orders, likewise."""
+    text = _SAID.sub(rf"\1{HIDDEN}", text)
+    return _IN_URL.sub(rf"\g<1>{HIDDEN}@", _NAMED.sub(rf"\1\2{HIDDEN}", text))
 
 
 def _hide_headers(words: tuple[str, ...], shown: list[str]) -> None:
