@@ -101,7 +101,7 @@ def all_commands(
         *Shutdown(sessions).commands(),
         *ShowProc(report).commands(),
         *lists.commands(),
-        *ShowConfig(report, lists, beat).commands(),
+        *ShowConfig(report, lists).commands(),
         *orders.commands(),
     ]
 

@@ -228,3 +228,18 @@ def test_conditions_and_variables_are_as_in_a_load(tmp_path: Path) -> None:
             "F:5: global: setenv PORT: another secret (*****)",
             "F:34: backend more: server n: 127.0.0.1:17 -> 127.0.0.1:18",
         ]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may change the root directory")
+def test_behind_a_chroot_it_says_what_reads_the_files(tmp_path: Path) -> None:
+    (tmp_path / "bad.lst").write_text("10.0.0.1\n")
+    (tmp_path / "jail").mkdir()
+    text = CONFIGURATION.replace("@folder@", str(tmp_path)).replace("@port@", str(free_port()))
+    text = text.replace("@pages@", str(free_port()))
+    jailed = f"global\n  chroot {tmp_path}/jail\n  uid 65534\n  gid 65534\n"
+    with Program(tmp_path, jailed + text, executed=True) as program:
+        program.ask("set weight #3/#1 20")
+        answer = program.ask("show config diff")
+        assert answer.startswith("The files cannot be read by this process: cannot open")
+        shown = program.ask("show config be")
+        assert re.search(rf"# now: server s1 weight 10 -> 20, {BY}", shown), shown

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, MutableMapping, Sequence
 
+from proxy.config.lines.process.peers import LOCAL_PEER, LOCAL_PEER_ORDERED
 from proxy.config.sections import SECTIONS
 from proxy.config.text.messages import Messages
 from proxy.config.text.sources import SourceLine, expand_sources, read_lines
@@ -31,6 +32,8 @@ def follow_environment(words: tuple[str, ...], environment: MutableMapping[str, 
             environment[name] = value
         case ("presetenv", name, value):
             environment.setdefault(name, value)
+        case ("localpeer", name) if LOCAL_PEER_ORDERED not in environment:
+            environment[LOCAL_PEER] = name
         case ("unsetenv", *names):
             for name in names:
                 environment.pop(name, None)

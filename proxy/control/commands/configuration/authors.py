@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
+from proxy.control.command import CommandError
 from proxy.control.commands.events.show_events import EventReader
 from proxy.control.commands.process.facts import moment
+from proxy.control.rows.directory import Directory
 from shm.events import EventRing
 
 _ORDER = re.compile(r"order of (.*?): (.*?)(?: \[(.*)\])?")
@@ -22,8 +25,10 @@ class _Order(NamedTuple):
 class Authors:
     """The orders among the events, the newest first."""
 
-    def __init__(self, ring: EventRing) -> None:
-        self._orders = sorted(_orders(ring), key=lambda each: -each[0])
+    def __init__(self, ring: EventRing, directory: Directory) -> None:
+        """`directory` finds the servers that orders name by their numbers."""
+        found = _orders(ring, directory)
+        self._orders = sorted(found, key=lambda each: -each[0])
 
     def of(self, *words: str, what: str = "") -> str:
         """The client of the last order that has these words and changed this, and when; or ""."""
@@ -34,10 +39,20 @@ class Authors:
         return ""
 
 
-def _orders(ring: EventRing) -> Iterator[tuple[int, _Order]]:
+def _orders(ring: EventRing, directory: Directory) -> Iterator[tuple[int, _Order]]:
     for event in EventReader(ring).events():
         found = _ORDER.fullmatch(event.text)
         if found is not None:
             by = f"{found[1]}, {moment(event.time_us / 1_000_000)}"
             changes = tuple((found[3] or "").split(", "))
-            yield event.sequence, _Order(tuple(found[2].split()), changes, by)
+            words = tuple(_named(word, directory) for word in found[2].split())
+            yield event.sequence, _Order(words, changes, by)
+
+
+def _named(word: str, directory: Directory) -> str:
+    """`<backend>/<server>` of `#3/#1`."""
+    if "#" in word and "/" in word:
+        with suppress(CommandError):
+            proxy, server = directory.server(word)
+            return f"{proxy.name}/{server.name}"
+    return word

@@ -32,7 +32,7 @@ class RunningOrders:
         self.found: list[RunningOrder] = []
         self._report = report
         self._lists = lists
-        self._authors = Authors(report.runtime.events)
+        self._authors = Authors(report.runtime.events, report.directory)
 
     def look(self) -> Iterator[Piece]:
         """Fill `found`; gives others their turn in between."""

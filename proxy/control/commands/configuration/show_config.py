@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -23,12 +24,11 @@ from proxy.config.outline.secrets import without_secrets
 from proxy.config.outline.sections import OutlinedSection, sections_of, written
 from proxy.config.outline.telling import told_difference, told_order
 from proxy.config.text.messages import Messages, Severity
-from proxy.config.text.sources import SourceLine
 from proxy.control.command import Answer, Command, CommandError, Level, Piece
+from proxy.control.commands.configuration.aside import Aside
 from proxy.control.commands.configuration.orders import RunningOrders
 from proxy.control.commands.lists.orders import Lists
 from proxy.control.commands.process.facts import moment
-from proxy.control.limits import PIECES_AT_ONCE
 from proxy.control.rows.report import Report
 from proxy.runtime import now_ms
 
@@ -44,11 +44,9 @@ UNCHANGED = "# nothing was changed at run time"
 class ShowConfig:
     """The commands about the configuration."""
 
-    def __init__(self, report: Report, lists: Lists, beat: Callable[[], None]) -> None:
-        """`beat` is called while something takes long."""
+    def __init__(self, report: Report, lists: Lists) -> None:
         self._report = report
         self._lists = lists
-        self._beat = beat
 
     def commands(self) -> list[Command]:
         """What this family answers to."""
@@ -125,20 +123,18 @@ class ShowConfig:
 
     def _diff(self) -> Iterator[Piece]:
         """What differs between the files, what was loaded from them, and what was ordered."""
-        found: list[SourceLine] = []
-        wrong: list[str] = []
-        yield from self._read(found, wrong)
         orders = RunningOrders(self._report, self._lists)
         yield from orders.look()
-        self._beat()
-        result = outcome(self._report.runtime.kept.lines(), found, orders.found)
-        self._beat()
+        wrong: list[str] = []
+        comparing = Aside(lambda: self._compared(orders.found, wrong))
+        yield comparing
+        result = comparing.result()
         yield self._head(orders.found)
         yield from diff_text(result)
         yield from (f"# cannot be read: {text}\n" for text in wrong)
 
-    def _read(self, found: list[SourceLine], wrong: list[str]) -> Iterator[Piece]:
-        """The lines that the files have now, and what is said of those that are none.
+    def _compared(self, orders: list[RunningOrder], wrong: list[str]) -> Comparison:
+        """Read the files and compare; adds to `wrong` the lines that are none.
 
         Raises CommandError where the files cannot be read.
         """
@@ -147,22 +143,20 @@ class ShowConfig:
         peers = {
             name: value for name, _, value in pairs if name in (LOCAL_PEER, LOCAL_PEER_ORDERED)
         }
-        environment = {**peers, **os.environ}
-        for number, line in enumerate(lines_now(self._sources(), environment, messages)):
-            found.append(line)
-            if number % PIECES_AT_ONCE == 0:
-                yield ""
+        now = list(lines_now(self._sources(), {**peers, **os.environ}, messages))
         for each in messages.all():
             if each.origin is None:
                 raise CommandError(UNREADABLE.format(each.text))
             if each.severity is Severity.ALERT:
                 wrong.append(f"{each.origin.file}:{each.origin.line}: {each.text}")
+        return outcome(runtime.kept.lines(), now, orders)
 
     def _sources(self) -> list[str]:
         """Files and folders by paths that lead there from where this process is."""
         kept = self._report.runtime.kept
-        if Path.cwd() == Path(kept.folder):
-            return list(kept.sources)
+        with suppress(OSError):  # of a folder that is gone
+            if Path.cwd() == Path(kept.folder):
+                return list(kept.sources)
         return [str(Path(kept.folder) / source) for source in kept.sources]
 
 
