@@ -16,6 +16,7 @@ from proxy.config.outline.outcome import ADDED, Fate, RunningOrder, outcome
 from proxy.config.outline.reading import lines_now
 from proxy.config.outline.secrets import hide, hide_in_text
 from proxy.config.outline.sections import sections_of, written
+from proxy.config.outline.telling import told_difference
 from proxy.config.text.lexer import split_line
 from proxy.config.text.messages import Messages
 from proxy.config.text.sources import SourceLine
@@ -131,6 +132,17 @@ def test_differences(old: str, new: str, told: list[str]) -> None:
         ("http-request set-header Authorization Basic\\ x", None),
         ("option httpchk GET / HTTP/1.1\\r\\nAuthorization:\\ Basic\\ abc\\r\\nHost:\\ h", None),
         ("server s 1.1.1.1:80 agent-send key:1", "server s 1.1.1.1:80 agent-send *****"),
+        (
+            "acl a req.hdr(authorization) -i -m str abc secret",
+            "acl a req.hdr(authorization) -i -m str ***** *****",
+        ),
+        (
+            "use-server s if { req.cook(token) abc } || { src 1.1.1.1 }",
+            "use-server s if { req.cook(token) ***** } || { src 1.1.1.1 }",
+        ),
+        ("tcp-request content set-var(txn.token) str(abc) if TRUE", None),
+        ("set-var proc.token_name str(abc)", "set-var proc.token_name *****"),
+        ("acl a req.hdr(host) -m str example", "acl a req.hdr(host) -m str example"),
         ("log http://me:secret@1.1.1.1", "log http://me:*****@1.1.1.1"),
         ("server s 1.1.1.1:80 check weight 10", "server s 1.1.1.1:80 check weight 10"),
     ],
@@ -191,6 +203,29 @@ def test_what_a_reload_does_to_an_order(
     new = lines_of(FATES.format(**{**BEFORE, **edits}))
     ordered = RunningOrder(*order)
     assert outcome(old, new, [ordered]).orders == [(ordered, fate)]
+
+
+DEFAULTS = """defaults one
+ timeout client 1s
+defaults two from one
+ mode tcp
+frontend f from two
+ bind :1
+backend b from one
+backend c from one
+ timeout client 3s
+backend d
+"""
+
+
+def test_a_line_of_defaults_names_the_sections_that_it_is_for() -> None:
+    old, new = lines_of(DEFAULTS), lines_of(DEFAULTS.replace("client 1s", "client 2s"))
+    result = outcome(old, new, ())
+    told = "f:2: defaults one: timeout client: 1s -> 2s; for frontend f, backend b, backend d"
+    assert [told_difference(result, each) for each in result.differences] == [told]
+    more = new + lines_of("backend e\nbackend g")
+    result = outcome(old, more, ())
+    assert told_difference(result, result.differences[0]).endswith("; for 5 sections")
 
 
 def test_reading_again_finds_what_a_load_has_kept(tmp_path: Path) -> None:

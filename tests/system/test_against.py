@@ -134,7 +134,7 @@ def test_sections_servers_sockets_limits_and_orders(edge: Edge) -> None:
         "limits: 1",
         "  N:3: global: maxconn: 200 -> 300",
         "other lines: 1",
-        "  N:8: defaults: timeout client: 30s -> 60s",
+        "  N:8: defaults: timeout client: 30s -> 60s; for frontend web, backend be, frontend more",
         "orders at run time that are lost: 3",
         "  N:10: frontend web: maxconn 200 -> 50, BY; a reload loses it",
         "  N:14: backend be: server s1 weight 10 -> 20, BY; the files say something else than "

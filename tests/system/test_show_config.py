@@ -156,8 +156,8 @@ def test_a_diff_tells_files_from_orders_and_what_a_reload_does(program: Program)
     lists = f"acl {program.folder}/bad.lst: entries -1 -> +2; a reload loses it"
     assert lines == [
         "# changed in the files since then:",
-        "F:9: defaults: timeout client: 30s -> 60s",
-        "F:11: defaults: - option tcplog",
+        "F:9: defaults: timeout client: 30s -> 60s; for 5 sections",
+        "F:11: defaults: - option tcplog; for 4 sections",
         "F:12: frontend web: + maxconn 50",
         "F:18: backend be: balance: roundrobin -> leastconn",
         "F:19: backend be: server s1 weight: 10 -> 30",

@@ -13,7 +13,7 @@ from proxy.config.text.sources import SourceLine
 
 HIDDEN = "*****"
 _AFTER = {  # the words behind which one word is a secret
-    *("password", "insecure-password", "agent-send", "body", "body-lf"),
+    *("password", "insecure-password", "agent-send", "body", "body-lf", "cluster-secret"),
 }
 _SENT = ("send", "send-lf", "send-binary", "send-binary-lf")  # of tcp-check
 _VARIABLES = ("setenv", "presetenv")
@@ -23,6 +23,10 @@ _NAMED = re.compile(  # in a header, a cookie, a query
 )
 _SAID = re.compile(r"\b((?:insecure-)?password |agent-send |stats auth [^\s:]*:|setenv \S+ )\S+")
 _SECRET_NAME = re.compile(r"(?i)authorization|cookie|passw|secret|token|credential|key|auth")
+_FETCHED = re.compile(  # what a client says of itself in secret, or a variable that has it
+    r"(?i)(?:hdr|cook|url_?param|urlp|var)\w*\([^)]*(?:authori|passw|secret|token|credential|key)"
+)
+_ENDS = ("}", "if", "unless", "||", "or")  # of the patterns of a condition
 _IN_URL = re.compile(r"(://[^/\s:@]*:)[^/\s@]+@")
 
 
@@ -38,6 +42,7 @@ def hide(words: tuple[str, ...]) -> tuple[str, ...]:
     for number, (before, _) in enumerate(pairwise(words), 1):
         if before in _AFTER:
             shown[number] = HIDDEN
+    _hide_values(words, shown)
     if words[0] in _VARIABLES:
         shown[2:] = [HIDDEN for _ in shown[2:]]
     elif words[:2] == ("stats", "auth") and len(words) > 2:
@@ -47,6 +52,19 @@ def hide(words: tuple[str, ...]) -> tuple[str, ...]:
     elif words[0] in ("http-check", "http-request", "http-response", "http-after-response"):
         _hide_headers(words, shown)
     return tuple(shown)
+
+
+def _hide_values(words: tuple[str, ...], shown: list[str]) -> None:
+    """What such a fetch is compared with, or such a variable is set to."""
+    hiding = False
+    for number, word in enumerate(words):
+        named = word.startswith(("proc.", "txn.", "sess.")) and _SECRET_NAME.search(word)
+        if _FETCHED.search(word) or (named and words[number - 1].startswith("set-var")):
+            hiding = True
+        elif word in _ENDS:
+            hiding = False
+        elif hiding and word[:1] != "-" and words[number - 1] not in ("-m", "-f", "-M"):
+            shown[number] = HIDDEN
 
 
 def hide_in_text(text: str) -> str:

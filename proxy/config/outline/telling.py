@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from proxy.config.outline.compare import SERVERS, Difference, LineChange, subject_of
+from proxy.config.outline.heirs import DEFAULTS, parents_of, reached, told_heirs
 from proxy.config.outline.outcome import Comparison, Fate, RunningOrder
 from proxy.config.outline.sections import OutlinedSection, SectionKey
 
@@ -21,8 +22,13 @@ NOTHING = "a reload would change nothing"
 _ANY_ADDRESS = re.compile(r"^(?:ipv4@)?(?:\*|0\.0\.0\.0)?:")
 
 
-def told_difference(difference: Difference, fate: str = "") -> str:
-    """`<file>:<line>: <section>: <what happened>`."""
+def told_difference(comparison: Comparison, difference: Difference, fate: str = "") -> str:
+    """`<file>:<line>: <section>: <what happened>`; of `defaults` also for which sections."""
+    if difference.section.kind == DEFAULTS and difference.subject:
+        gone = difference.change is LineChange.REMOVED
+        sections = comparison.old if gone else comparison.new
+        about = (difference.section, difference.subject)
+        fate = told_heirs(list(reached(sections, parents_of(sections), *about)))
     origin, change = difference.origin, difference.change
     sign = f"{change.value} " if change in (LineChange.ADDED, LineChange.REMOVED) else ""
     place = f"{origin.file}:{origin.line}: {difference.section}: "
@@ -44,7 +50,7 @@ def told_groups(comparison: Comparison) -> Iterator[str]:
     for each in _with_members(comparison):
         group = _group(each)
         fate = _socket_fate(each, comparison) if group == "sockets" else ""
-        groups[group].append(told_difference(each, fate))
+        groups[group].append(told_difference(comparison, each, fate))
     for lost, name in ((True, "lost"), (False, "not lost")):
         groups[f"orders at run time that are {name}"] = [
             told_order(comparison, order, fate)

@@ -183,6 +183,6 @@ def _section_text(section: OutlinedSection, orders: Iterable[RunningOrder]) -> I
 def diff_text(result: Comparison) -> Iterator[str]:
     """Everything that differs, a line each."""
     yield SAME + "\n" if not result.differences else "# changed in the files since then:\n"
-    yield from (f"{told_difference(each)}\n" for each in result.differences)
+    yield from (f"{told_difference(result, each)}\n" for each in result.differences)
     yield UNCHANGED + "\n" if not result.orders else "# changed at run time:\n"
     yield from (f"{told_order(result, *each)}\n" for each in result.orders)
