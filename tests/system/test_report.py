@@ -31,6 +31,9 @@ defaults
 # hush-comment
 frontend web
   bind 127.0.0.1:@1@
+  tcp-request inspect-delay 1s
+  tcp-request content set-var(txn.token) str(hush-value)
+  tcp-request content reject if { var(txn.token) -m str hush-rule }
   default_backend be
 backend be
   option tcp-check
@@ -140,6 +143,7 @@ def test_everything_is_in_it_but_secrets(program: Program, out: Path) -> None:
     assert "net/ipv4/ip_local_port_range: " in made.parts["kernel/settings.txt"]
     assert "ListenOverflows" in made.parts["kernel/net/netstat"]
     assert len(made.parts["kernel/net/tcp-listening"].splitlines()) == 3
+    assert "str *****" in made.parts["answers/show-rules.txt"]
     assert not [name for name, text in made.parts.items() if "hush" in text]
     told = made.said.splitlines()
     assert made.parts["parts.txt"].splitlines() == told[:-1]

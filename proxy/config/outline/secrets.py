@@ -69,8 +69,8 @@ def _hide_values(words: tuple[str, ...], shown: list[str]) -> None:
 
 def hide_in_text(text: str) -> str:
     """A text that may repeat lines or orders, likewise."""
-    text = _SAID.sub(rf"\1{HIDDEN}", text)
-    return _IN_URL.sub(rf"\g<1>{HIDDEN}@", _NAMED.sub(rf"\1\2{HIDDEN}", text))
+    lines = _SAID.sub(rf"\1{HIDDEN}", text).split("\n")
+    return "\n".join(" ".join(hide(tuple(line.split(" ")))) for line in lines)
 
 
 def _hide_headers(words: tuple[str, ...], shown: list[str]) -> None:
