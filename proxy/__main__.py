@@ -72,6 +72,10 @@ def command(arguments: Arguments) -> Callable[[], int]:
         from proxy.demo.__main__ import main as demo  # noqa: PLC0415 - only what is used
 
         return partial(demo, [])
+    if arguments.command[0] == "report":
+        from proxy.client.report.command import run as report  # noqa: PLC0415 - likewise
+
+        return partial(report, arguments, os.environ)
     from proxy.client.ask import run as ask  # noqa: PLC0415 - only what is used
 
     return partial(ask, arguments, os.environ)

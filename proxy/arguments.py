@@ -31,6 +31,7 @@ class Arguments(msgspec.Struct, frozen=True):
     files: tuple[str, ...] = ()
     help: bool = False  # -h, --help
     check: bool = False
+    against: str | None = None  # the stats socket of the program to compare with
     condition: str | None = None
     version: str = ""  # the flag: -v, -vv, -vq, -vqb, -vqs
     verbose: bool = False
@@ -103,13 +104,24 @@ class _ArgumentParser:
                 self._files += self._words
                 break
             if word in COMMAND_OF:
-                self._command((word, *self._words))
+                self._command((word, *(self._subjects() if word == "report" else self._words)))
                 break
             self._flag(word)
         if "command" not in self.values:
             self._serving()
         self.values["files"] = tuple(self._files)
         self.values["idle_flags"] = tuple(self._idle)
+
+    def _subjects(self) -> list[str]:
+        """The words behind `report` that are neither flags nor theirs."""
+        found = []
+        while self._words:
+            word = self._words.pop(0)
+            if word.startswith("-") and word not in ("-h", "--help"):
+                self._flag(word)
+            else:
+                found.append(word)
+        return found
 
     def _command(self, words: tuple[str, ...]) -> None:
         allowed = {"-h", "--help", *COMMAND_OF[words[0]].flags}
@@ -120,6 +132,8 @@ class _ArgumentParser:
             self.values["help"] = True
         elif words[0] in ("ping", "demo") and words[1:]:
             raise _WrongUsageError(f"nothing may follow '{words[0]}', as '{words[1]}' does")
+        elif words[0] == "report" and words[2:]:
+            raise _WrongUsageError(f"one socket or pid may follow 'report', not '{words[2]}', too")
         self.values["command"] = words
         self.values["socket"] = self._sockets[-1] if self._sockets else None
 
@@ -127,6 +141,8 @@ class _ArgumentParser:
         """What is for commands alone."""
         if "timeout_seconds" in self.values:
             raise _WrongUsageError("--timeout is for commands, as 'show'")
+        if "against" in self.values:
+            self.values["check"] = True
         self.values["master_sockets"] = tuple(self._sockets)
 
     def _flag(self, word: str) -> None:

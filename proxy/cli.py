@@ -7,11 +7,10 @@ serving in `supervisor`.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable
 
-from proxy import __version__
 from proxy.arguments import Arguments, UsageError, parse
+from proxy.client.version import version_text
 from proxy.config.report import render_tagged, summarize
 from proxy.config.text.condition import evaluate
 from proxy.config.text.messages import ConfigError, Message, Severity
@@ -26,7 +25,6 @@ from proxy.supervisor.start import StartedProgram, serve, start_program
 from proxy.terminal import STANDARD_ERROR, STANDARD_OUTPUT, say
 
 CONDITION_UNREADABLE = 2  # HAProxy's exit status, apart from "false"
-LIBRARIES = ("uvloop", "dnspython", "msgspec", "prometheus-client", "setproctitle")
 
 
 def run(words: list[str], entries: Callable[[], Entries] | None = None) -> int:
@@ -68,6 +66,11 @@ def _start(arguments: Arguments, entries: Callable[[], Entries]) -> StartedProgr
     environ = dict(os.environ)
     prepared, masters = with_master_sockets(arguments, prepare(arguments, environ), environ)
     status = _report(arguments, prepared)
+    if status == 0 and arguments.against is not None:
+        from proxy.client.against import run as compare  # noqa: PLC0415 - few starts ask for it
+
+        references = () if prepared.settings is None else prepared.settings.references
+        return compare(arguments.against, prepared.kept, references, environ)
     if status != 0 or arguments.check:
         return status
     return start_program(arguments, prepared, masters, entries(), environ) or 1
@@ -107,35 +110,6 @@ def _evaluate(condition: str) -> int:
 def _refuse(text: str, status: int = 1) -> int:
     say(render_tagged(Severity.ALERT, os.getpid(), text) + "\n")
     return status
-
-
-def version_text(flag: str) -> str:
-    """What -v and its longer forms print."""
-    release = re.match(r"[0-9.]*[0-9]|", __version__)
-    numbers = release[0] if release else ""
-    if flag.startswith("-vq"):
-        branch = ".".join(numbers.split(".")[:2])
-        return {"-vqs": numbers, "-vqb": branch}.get(flag, __version__) + "\n"
-    lines = [f"Millrace version {__version__}"]
-    if flag == "-vv":
-        import platform  # noqa: PLC0415 - likewise
-
-        lines += [
-            f"Running on: {platform.system()} {platform.release()} {platform.machine()}",
-            f"Built with: Python {platform.python_version()}",
-            *(f"  {name} {_version_of(name)}" for name in LIBRARIES),
-            "Configuration language: haproxy.cfg, mode tcp",
-        ]
-    return "\n".join(lines) + "\n"
-
-
-def _version_of(distribution: str) -> str:
-    import importlib.metadata  # noqa: PLC0415 - slow to import, rarely wanted
-
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return "(not installed)"
 
 
 def real_entries() -> Entries:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from proxy.config.model.settings import Bind, Endpoint, Settings
+from proxy.config.outline.kept import KeptConfiguration
 from proxy.lists.changing.area import ListArea
 from proxy.lists.changing.kinds import Lists
 from proxy.server_table import ServerTable
@@ -142,6 +143,7 @@ class Runtime(msgspec.Struct, frozen=True):
     lists: ListArea | None = None  # None: they cannot change
     begun_ms: int = 0  # when the program began
     environment: tuple[bytes, ...] = ()  # NAME=value, behind the last line of the files
+    kept: KeptConfiguration = KeptConfiguration()  # the lines that settings were made of
     master_calls: socket.socket | None = None  # from the master CLI, where there is one
     startup_logs: tuple[str, ...] = ()  # what was told of the files, as on a terminal
     events: EventRing = msgspec.field(default_factory=EventRing)  # of all generations

@@ -59,7 +59,7 @@ ROOMS = (
     "proxy.config.lines.proxy",
     "proxy.config.lines.process",
     *("proxy.config.linking.rules", "proxy.config.linking"),
-    "proxy.config.sections",
+    *("proxy.config.sections", "proxy.config.outline"),
     *("proxy.config.loader", "proxy.client"),
     "proxy.log",
     *("proxy.server_table", "proxy.members", "proxy.ordered_values", "proxy.server_news"),

@@ -14,24 +14,19 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
-from pathlib import Path
 
 from proxy.arguments import Arguments
+from proxy.client.connection import connect
 from proxy.client.lines import read_places
-from proxy.config.model.settings import Endpoint, SocketFamily
-from proxy.config.text.addresses import parse_address, single_endpoint
 from proxy.config.text.messages import ConfigError
 from proxy.flags.table import CONFIGURATION
 from proxy.terminal import STANDARD_ERROR, STANDARD_OUTPUT, say
-from resolverd.config import Family
 
 CHUNK_BYTES = 65_536
 VERDICT = re.compile(rb"\[([0-7])\]: ")
 ERROR_LEVEL_MAX = 3  # of syslog: err
 UNKNOWN = b"Unknown command"  # HAProxy does not call it an error
 PAYLOAD = "<<"
-LOCAL_HOSTS = {SocketFamily.IPV4: "127.0.0.1", SocketFamily.IPV6: "::1"}
-WILDCARDS = ("0.0.0.0", "::")
 
 
 def run(arguments: Arguments, environ: Mapping[str, str]) -> int:
@@ -66,41 +61,11 @@ def _connected(arguments: Arguments, environ: Mapping[str, str]) -> socket.socke
     refusals = []
     for address in addresses:
         try:
-            return _connect(address, environment, arguments.timeout_seconds)
+            return connect(address, environment, arguments.timeout_seconds)
         except (OSError, ConfigError) as error:
             reason = error.strerror if isinstance(error, OSError) else None
             refusals.append(f"{address}: {reason or error}")
     raise OSError(f"no stats socket answers ({'; '.join(refusals)})")
-
-
-def _connect(address: str, environment: Mapping[str, str], seconds: int) -> socket.socket:
-    """Raises OSError, or ConfigError for what is no address to connect to."""
-    if Path(address).is_socket():  # that of a relative path, too
-        address = str(Path(address).absolute())
-    endpoint = single_endpoint(parse_address(address, environment), _resolved)
-    if endpoint.family is SocketFamily.DESCRIPTOR:
-        raise ConfigError("a descriptor of the program's parent: name another socket with -S")
-    if endpoint.family in LOCAL_HOSTS:
-        host = LOCAL_HOSTS[endpoint.family] if endpoint.host in WILDCARDS else endpoint.host
-        return socket.create_connection((host, endpoint.port), seconds)
-    connection = socket.socket(socket.AF_UNIX)
-    try:
-        connection.settimeout(seconds)
-        connection.connect(_local_name(endpoint))
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _local_name(endpoint: Endpoint) -> str | bytes:
-    return endpoint.local_name if endpoint.family is SocketFamily.ABSTRACT else endpoint.host
-
-
-def _resolved(host: str, family: Family) -> str | None:
-    asked = {Family.IPV4: socket.AF_INET, Family.IPV6: socket.AF_INET6}
-    found = socket.getaddrinfo(host, None, asked.get(family, socket.AF_UNSPEC))
-    return str(found[0][4][0])
 
 
 def _request(words: Sequence[str]) -> bytes:

@@ -31,7 +31,7 @@ def run(
     """Say what the main process says; 0 where it is well, otherwise 1."""
     path = ping_path(pidfile or _named(files, environ) or PIDFILE)
     try:
-        line = _ask(path, seconds)
+        line = ask(path, seconds)
     except TimeoutError:
         line = f"{FAILING}: the main process does not answer within {seconds} s [{path}]"
     except OSError as error:
@@ -53,8 +53,8 @@ def _named(files: tuple[str, ...], environ: Mapping[str, str]) -> str | None:
     return read_places(files, dict(environ)).pidfile
 
 
-def _ask(path: str, seconds: int) -> str:
-    """The line; raises OSError, TimeoutError among them."""
+def ask(path: str, seconds: int) -> str:
+    """The line that the main process says; raises OSError, TimeoutError among them."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(seconds)
         connection.connect(path)

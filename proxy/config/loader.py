@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import msgspec
 
@@ -23,6 +24,7 @@ from proxy.config.linking.settings import build
 from proxy.config.linking.short_names import check_short_names
 from proxy.config.linking.tls import TlsTable
 from proxy.config.model.settings import Settings, StatsSocket
+from proxy.config.outline.kept import KeptConfiguration, LineKeeper
 from proxy.config.sections import Sections
 from proxy.config.text.context import (
     RESOLV_CONF,
@@ -42,6 +44,7 @@ class LoadResult(msgspec.Struct, frozen=True):
     settings: Settings | None
     messages: tuple[Message, ...]
     environment: tuple[bytes, ...] = ()  # NAME=value, behind the last line of the files
+    kept: KeptConfiguration = KeptConfiguration()
 
 
 def load(
@@ -63,11 +66,12 @@ def load(
     """
     messages = Messages()
     context = Context(messages, dict(environ), resolve_host, ipv6_route, resolv_conf)
-    sections = Sections(context)
+    sections, keeper = Sections(context), LineKeeper()
     for file in expand_sources(sources, messages):
         sections.leave()
         for line in read_lines(file, context.environment, messages):
             sections.read(line)
+            keeper.add(line)
     _add_default_resolvers(sections, context)
     _keep_environment(sections.globals, context)
     tls = TlsTable(sections.globals, verify=server_verify)
@@ -87,7 +91,16 @@ def load(
             messages.alert(str(error))
     forget_lists()
     environment = tuple(os.fsencode(f"{name}={value}") for name, value in _environment(context))
-    return LoadResult(settings, messages.all(), environment)
+    kept = keeper.kept(tuple(sources), _folder())
+    return LoadResult(settings, messages.all(), environment, kept)
+
+
+def _folder() -> str:
+    """The working directory; empty where it was removed."""
+    try:
+        return str(Path.cwd())
+    except OSError:
+        return ""
 
 
 def _families(sections: Sections, context: Context) -> tuple[Family, ...]:

@@ -25,6 +25,7 @@ from proxy.control.command_line import LEVEL_NAMES, CommandLine
 from proxy.control.commands.clear_counters import ClearCounters
 from proxy.control.commands.clients.frontends import Frontends
 from proxy.control.commands.clients.limits import ClientLimits
+from proxy.control.commands.configuration.show_config import ShowConfig
 from proxy.control.commands.events.show_events import ShowEvents
 from proxy.control.commands.lists.orders import Lists
 from proxy.control.commands.mail import Mail
@@ -80,6 +81,7 @@ def all_commands(
     """The commands of all families; `beat` is called while one takes long."""
     resolvers = ShowResolvers(report)
     sessions = Sessions(report)
+    lists = Lists(report, beat)
     return [
         *ShowServers(report).commands(),
         *ClearCounters(report).commands(),
@@ -98,7 +100,8 @@ def all_commands(
         *ShowSess(sessions).commands(),
         *Shutdown(sessions).commands(),
         *ShowProc(report).commands(),
-        *Lists(report, beat).commands(),
+        *lists.commands(),
+        *ShowConfig(report, lists).commands(),
         *orders.commands(),
     ]
 

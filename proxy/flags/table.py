@@ -75,6 +75,10 @@ FLAGS = (
         check=True,
     ),
     _taking(
+        *("--against", Takes.FILE, "<stats socket>", "against"),
+        "check (-c), and say what a reload would change in the program that answers there",
+    ),
+    _taking(
         *("-cc", Takes.TEXT, "'<condition>'", "condition"),
         "evaluate a condition as in '.if': status 0 true, 1 false, 2 not a condition",
     ),
@@ -181,6 +185,13 @@ COMMANDS = (
         "ask the stats socket of -S, or the first that answers of those in the files of -f: "
         "status 0 done, 1 refused or no answer. A last word '<<' sends the standard input along",
         ("-f", "-S", "--socket", "--timeout"),
+    ),
+    ProgramCommand(
+        ("report",),
+        "report [<socket>|<pid>]",
+        "write an archive for a ticket here: version, configuration without secrets, answers, and "
+        "what the kernel says; of a program that hangs, too. Of whichever -S, -f or -p lead to",
+        ("-f", "-p", "-S", "--socket", "--timeout"),
     ),
     ProgramCommand(("demo",), "demo", "a nameserver, four servers and a client, to look at"),
 )

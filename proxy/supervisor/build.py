@@ -165,6 +165,7 @@ class Builder(msgspec.Struct, frozen=True):
                 tables=open_tables(settings.tables, segment, former, log),
                 lists=open_lists(settings, workers, log),
                 environment=prepared.environment,
+                kept=prepared.kept,
                 startup_logs=self._told(prepared),
                 events=self.events,
                 master_calls=self.master_calls,

@@ -15,6 +15,7 @@ from proxy.capacity import listening_sockets, surplus_bind
 from proxy.config.lines.process.peers import LOCAL_PEER, LOCAL_PEER_ORDERED
 from proxy.config.loader import load, read_master_sockets
 from proxy.config.model.settings import MAXCONN_NONE, Settings, StatsSocket
+from proxy.config.outline.kept import KeptConfiguration
 from proxy.config.text.messages import Message, Severity
 from proxy.server_table import Configured
 from proxy.supervisor.carry import known_addresses, plan_carry
@@ -42,6 +43,7 @@ class Prepared(msgspec.Struct, frozen=True):
     initial: tuple[InitialAddress, ...] = ()
     restored: tuple[Restored, ...] = ()  # of servers that state files know and memory does not
     environment: tuple[bytes, ...] = ()  # NAME=value, behind the last line of the files
+    kept: KeptConfiguration = KeptConfiguration()  # the lines of the files
 
 
 class Previous(msgspec.Struct, frozen=True):
@@ -94,7 +96,8 @@ def prepare(
     messages = outcome.messages + notes + found.messages
     if any(message.severity is Severity.ALERT for message in messages):
         return Prepared(None, messages)
-    return Prepared(settings, messages, found.addresses, restored, outcome.environment)
+    said = (outcome.environment, outcome.kept)
+    return Prepared(settings, messages, found.addresses, restored, *said)
 
 
 def with_master_sockets(

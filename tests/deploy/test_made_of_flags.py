@@ -32,7 +32,7 @@ def test_man_shows_each_flag_without_a_warning() -> None:
     [
         ("millrace -d", {"-d", "-db", "-dW", "-dD", "-dr", "-dS", "-dV"}),
         ("millrace sh", {"show", "shutdown"}),
-        ("millrace --", {"--socket", "--timeout", "--help"}),
+        ("millrace --", {"--against", "--socket", "--timeout", "--help"}),
         ("millrace -f alp", {"alpha.cfg"}),
         ("millrace -C fo", {"folder"}),
         ("millrace -n ", set()),

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from proxy.arguments import Arguments, parse
-from proxy.cli import run, version_text
+from proxy.cli import run
+from proxy.client.version import version_text
 from proxy.config.model.settings import Settings
 from proxy.supervisor.prepare import prepare
 from resolverd.config import Family

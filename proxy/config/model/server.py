@@ -193,6 +193,7 @@ class Server(msgspec.Struct, frozen=True, omit_defaults=True):
     track: str | None = None  # "backend/server" that it tracks
     tracked_slot: int | None = None  # of that server
     added: int = 0  # the change that added it at run time (shm/members.pxd); 0: the file
+    line: str = ""  # of such a one what the order said behind its name
 
     @property
     def watched(self) -> bool:

@@ -101,6 +101,13 @@ class Lists:
             )
         return self._known[number]
 
+    def changed(self) -> Iterator[tuple[Reference, int, int]]:
+        """Lists that are not as they were read: entries that they have more, and less."""
+        for number, reference in enumerate(self._references if self._runtime.lists else ()):
+            more, less = self._at(number).changed()
+            if more or less:
+                yield reference, more, less
+
     def show(self, kind: ListKind, words: list[str]) -> Answer:
         """`show map|acl [[@<version>] <list>]`."""
         version, rest = split_version(words)

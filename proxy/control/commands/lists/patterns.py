@@ -7,6 +7,8 @@ errors of that, in HAProxy's words. Which orders there are is orders.py.
 from __future__ import annotations
 
 import asyncio
+import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 
@@ -88,6 +90,21 @@ def _check_value(value: str, use: ListUse) -> None:
         raise CommandError(_said(error)) from error
 
 
+def entries_read(said: Reference) -> Iterator[tuple[bytes, bytes | None]]:
+    """Patterns with their values as they were read; Packer.read says what a line is."""
+    for line in said.content.split(b"\n") if said.name else ():
+        text = re.split(rb"[\r\0]", line.lstrip(b" \t"), maxsplit=1)[0]
+        if line[:1] == b"#" or not text:
+            continue
+        if not said.valued:
+            yield text, None
+            continue
+        key, *value = text.split(maxsplit=1)
+        yield key, value[0].rstrip(b" \t") if value else b""
+    for pattern in said.patterns:
+        yield to_bytes(pattern), None
+
+
 class Passed:
     """Wait until workers have passed what they may have looked at."""
 
@@ -154,6 +171,16 @@ class ListedPatterns:
             for reader in found.readers:
                 reader.add((pattern,))
         return found
+
+    def changed(self) -> tuple[int, int]:
+        """How many entries there are that were not read, and how many of those are gone."""
+        if not self.editor.loaded:
+            return 0, 0
+        rows = self.editor.rows(self.editor.version)
+        now = Counter((key, value) for _, key, value in rows.page(0, len(rows)))
+        self._beat()
+        read = Counter(entries_read(self.reference))
+        return (now - read).total(), (read - now).total()
 
     def load(self) -> ListEditor:
         """The patterns in memory; CommandError where there is no room for them."""

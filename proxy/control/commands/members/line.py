@@ -18,6 +18,7 @@ from proxy.config.lines.table import Statement
 from proxy.config.linking.server import added_server
 from proxy.config.model.checks import ExternalCheck
 from proxy.config.model.settings import Origin, Proxy, Server
+from proxy.config.outline.sections import written
 from proxy.config.text.context import Context, has_ipv6_route
 from proxy.config.text.messages import ConfigError, Messages
 from proxy.config.text.names import is_service_name
@@ -49,6 +50,7 @@ class AddedLine(msgspec.Struct, frozen=True):
     proxy: Proxy
     draft: ServerDraft
     administration: AdminFlag  # at the start
+    words: tuple[str, ...]  # behind its name
 
     def server(self, slot: int, number: int, change: int) -> Server:
         """The server in this slot, with this id, by this change."""
@@ -58,7 +60,8 @@ class AddedLine(msgspec.Struct, frozen=True):
             draft.timeouts = {"check_ms": self.proxy.timeouts.check_ms}
         assert self.proxy.backend_index is not None
         found = added_server(draft, self.draft, slot, self.proxy.backend_index, number)
-        return msgspec.structs.replace(found, added=change, init_addr=())
+        line = written(self.words)
+        return msgspec.structs.replace(found, added=change, init_addr=(), line=line)
 
 
 def _no_name(name: str, _family: Family) -> str | None:
@@ -81,7 +84,8 @@ def read_line(proxy: Proxy, name: str, words: list[str]) -> AddedLine:
         text = str(error).removeprefix(f"'server {proxy.name}/{name}' : ")
         raise CommandError(f"{text}." if not text.endswith((".", "?")) else text) from error
     _check(proxy, found)
-    return AddedLine(proxy, found, _administration(options, checked=found.options.check))
+    administration = _administration(options, checked=found.options.check)
+    return AddedLine(proxy, found, administration, tuple(words))
 
 
 def _refuse(options: tuple[str, ...]) -> None:

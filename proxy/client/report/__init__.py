@@ -1,0 +1,1 @@
+"""`millrace report`: one archive with what a ticket needs, of a program that may be half dead."""

@@ -1,0 +1,148 @@
+"""What is not as the files said when they were loaded, because it was ordered since.
+
+Everything is read from the segment, so an order is found whoever gave it and however long ago. What
+agents and DNS say is no order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from proxy.config.model.settings import Proxy, Server
+from proxy.config.outline.outcome import ADDED, RunningOrder
+from proxy.config.outline.secrets import HIDDEN, hide
+from proxy.config.outline.sections import written
+from proxy.control.command import Piece
+from proxy.control.commands.configuration.authors import Authors
+from proxy.control.commands.events.changes import address_text, state_word
+from proxy.control.commands.lists.orders import Lists
+from proxy.control.rows.observation import CHECK_OFF
+from proxy.control.rows.report import STATUSES, Report
+from shm.client_orders import OPEN
+from shm.states import AdminState, HealthOrder
+from shm.steady import steady
+
+Found = tuple[str, object, object]  # what, before, now
+
+
+class RunningOrders:
+    """Finds them, a server at a time."""
+
+    def __init__(self, report: Report, lists: Lists) -> None:
+        self.found: list[RunningOrder] = []
+        self._report = report
+        self._lists = lists
+        self._authors = Authors(report.runtime.events, report.directory)
+
+    def look(self) -> Iterator[Piece]:
+        """Fill `found`; gives others their turn in between."""
+        self._process()
+        servers = self._report.runtime.servers
+        for proxy in self._report.settings.proxies:
+            self._frontend(proxy)
+            for server in servers.of(proxy):
+                self._server(proxy, server)
+                yield ""
+        for reference, more, less in self._lists.changed():
+            kind = "map" if reference.of_maps else "acl"
+            name = reference.name or f"#{reference.id}"
+            entries = (f"{kind} {name}", "entries", f"-{less}", f"+{more}")
+            self.found.append(RunningOrder(*entries))
+            yield ""
+
+    def _process(self) -> None:
+        ordered = self._report.client_orders.process()
+        configured = self._report.settings.globals
+        rows = (
+            ("maxconn", self._report.capacity.maxconn, ordered.maxconn, ("maxconn", "global")),
+            (
+                *("maxconnrate", configured.connection_rate, ordered.connection_rate),
+                ("rate-limit", "connections"),
+            ),
+            (
+                *("maxsessrate", configured.session_rate, ordered.session_rate),
+                ("rate-limit", "sessions"),
+            ),
+        )
+        for what, before, now, words in rows:
+            if now is not None and now != before:
+                by = self._authors.of("set", *words)
+                self.found.append(RunningOrder("global", what, str(before), str(now), by=by))
+
+    def _frontend(self, proxy: Proxy) -> None:
+        if proxy.frontend_index is None or proxy.http is not None or proxy.disabled:
+            return
+        order = self._report.client_orders.frontend(proxy.frontend_index)
+        section = f"{proxy.kind} {proxy.name}"
+        maxconn = proxy.maxconn or self._report.capacity.maxconn
+        if order.maxconn is not None and order.maxconn != maxconn:
+            by = self._authors.of("set", "maxconn", "frontend", proxy.name)
+            self.found.append(
+                RunningOrder(
+                    *(section, "maxconn", str(maxconn), str(order.maxconn)),
+                    origin=proxy.origin,
+                    by=by,
+                )
+            )
+        if order.state != OPEN:
+            verb = "disable" if STATUSES[order.state] == "PAUSED" else "shutdown"
+            by = self._authors.of(verb, "frontend", proxy.name)
+            told = (section, "state", STATUSES[OPEN], STATUSES[order.state])
+            self.found.append(RunningOrder(*told, origin=proxy.origin, by=by))
+
+    def _server(self, proxy: Proxy, server: Server) -> None:
+        section, name = f"{proxy.kind} {proxy.name}", f"{proxy.name}/{server.name}"
+        if server.added:
+            line = f"{server.name} {written(hide(tuple(server.line.split())))}".strip()
+            by = self._authors.of("add", "server", name)
+            self.found.append(RunningOrder(section, ADDED, "", line, server.name, by=by))
+        for what, before, now in self._differs(server):
+            by = self._authors.of(name, what=what)
+            self.found.append(
+                RunningOrder(
+                    *(section, what, str(before), str(now), server.name),
+                    origin=server.origin,
+                    by=by,
+                )
+            )
+
+    def _differs(self, server: Server) -> Iterator[Found]:
+        """What was ordered of one server; raises BlockingIOError."""
+        observer = self._report.observer
+        admin = steady(observer.table.admin, server.slot)
+        yield from _ordered(server, admin)
+        if admin.address is not None:
+            slot = steady(observer.table.slot, server.slot)
+            if slot.generation == admin.override_generation:
+                now = address_text(admin.address, admin.port or slot.port)
+                yield "address", address_text(slot.address, slot.port), now
+        if server.resolvable and (name := steady(observer.names.order, server.slot).name):
+            yield "name", server.fqdn or server.host, name
+        if server.agent is not None:
+            orders = steady(observer.agents.orders, server.slot)
+            if orders.off:
+                yield "agent", "on", "off"
+            if orders.address is not None:
+                yield "agent-addr", server.agent.address or "its own", orders.address
+            if orders.port:
+                yield "agent-port", server.agent.port, orders.port
+            if observer.agents.sending(server.slot) is not None:
+                yield "agent-send", HIDDEN, HIDDEN
+
+
+def _ordered(server: Server, admin: AdminState) -> Iterator[Found]:
+    state, checks = "maint" if server.disabled else "ready", "on"
+    if server.added:  # as `add server` leaves it
+        checks = "off" if server.check is not None else "on"
+        state = "ready" if "enabled" in server.line.split() else "maint"
+    pairs: list[Found] = [
+        ("state", state, state_word(admin.flags)),
+        ("checks", checks, "off" if admin.flags & CHECK_OFF else "on"),
+    ]
+    if admin.weight >= 0:
+        pairs.append(("weight", server.balancing.weight, admin.weight))
+    if admin.maxconn >= 0:
+        pairs.append(("maxconn", server.queueing.maxconn, admin.maxconn))
+    if not server.watched and admin.health_order not in (HealthOrder.NONE, HealthOrder.UP):
+        pairs.append(("health", "up", HealthOrder(admin.health_order).name.lower()))
+    yield from (each for each in pairs if each[1] != each[2])

@@ -1,0 +1,188 @@
+"""`show config` and `show config diff`: the configuration in force, and how the files differ.
+
+The lines are those that were loaded, without secrets; beside them stands what was ordered since,
+and by whom. `diff` reads the files as they are now, with the rights of this process. Where these do
+not suffice `millrace -c --against` reads them with those of the operator: it gets what runs from
+`show config json`.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from proxy.config.lines.process.peers import LOCAL_PEER, LOCAL_PEER_ORDERED
+from proxy.config.model.settings import Origin
+from proxy.config.outline.outcome import ADDED, Comparison, RunningOrder, digests_of, outcome
+from proxy.config.outline.reading import lines_now
+from proxy.config.outline.secrets import without_secrets
+from proxy.config.outline.sections import OutlinedSection, sections_of, written
+from proxy.config.outline.telling import told_difference, told_order
+from proxy.config.text.messages import Messages, Severity
+from proxy.control.command import Answer, Command, CommandError, Level, Piece
+from proxy.control.commands.configuration.aside import Aside
+from proxy.control.commands.configuration.orders import RunningOrders
+from proxy.control.commands.lists.orders import Lists
+from proxy.control.commands.process.facts import moment
+from proxy.control.rows.report import Report
+from proxy.runtime import now_ms
+
+USAGE = "'show config' expects nothing, 'diff', 'json' or the name of a section."
+UNREADABLE = (
+    "The files cannot be read by this process: {}. 'millrace -c --against <this socket> -f <file>' "
+    "reads them with your own rights."
+)
+SAME = "# the files say what the program was loaded from"
+UNCHANGED = "# nothing was changed at run time"
+
+
+class ShowConfig:
+    """The commands about the configuration."""
+
+    def __init__(self, report: Report, lists: Lists) -> None:
+        self._report = report
+        self._lists = lists
+
+    def commands(self) -> list[Command]:
+        """What this family answers to."""
+        operator = Level.OPERATOR
+        return [
+            Command(
+                ("show", "config"),
+                "[diff|json|<section>]",
+                "the configuration in force and orders since; how files differ from both",
+                operator,
+                self.show,
+            ),
+        ]
+
+    def show(self, words: list[str], _level: Level) -> Answer:
+        """`show config [diff|json|<section>]`."""
+        if words[1:]:
+            raise CommandError(USAGE)
+        if words == ["diff"]:
+            return self._diff()
+        return self._json() if words == ["json"] else self._lines(words)
+
+    @property
+    def loaded(self) -> float:
+        """When, in seconds since 1970."""
+        age_ms = now_ms() - self._report.runtime.segment.created_ms
+        return time.time() - age_ms / 1_000
+
+    def _head(self, orders: list[RunningOrder]) -> str:
+        reloads = self._report.runtime.segment.reload_generation
+        return (
+            f"# loaded {moment(self.loaded)}, generation {reloads}; changed at run time: "
+            f"{len(orders)}\n"
+        )
+
+    def _lines(self, names: list[str]) -> Iterator[Piece]:
+        """All sections, or those of one name."""
+        orders = RunningOrders(self._report, self._lists)
+        yield from orders.look()
+        shown = [
+            section
+            for section in sections_of(self._report.runtime.kept.lines()).values()
+            if not names or names[0] in (section.key.name, section.key.kind)
+        ]
+        if names and not shown:
+            raise CommandError("No such section.")
+        yield self._head(orders.found)
+        for section in shown:
+            yield from _section_text(section, orders.found)
+        if not names:
+            yield from (
+                f"# {order.section}: {order.text}\n"
+                for order in orders.found
+                if order.what == "entries"
+            )
+
+    def _json(self) -> Iterator[Piece]:
+        """For programs: a `Running`, whose lines come in portions."""
+        orders = RunningOrders(self._report, self._lists)
+        yield from orders.look()
+        head = {
+            "loaded": self.loaded,
+            "generation": self._report.runtime.segment.reload_generation,
+            "orders": orders.found,
+            "lists": digests_of(self._report.settings.references),
+        }
+        yield msgspec.json.encode(head).decode().removesuffix("}") + ',"lines":['
+        separator = ""
+        for line in map(without_secrets, self._report.runtime.kept.lines()):
+            row = (line.origin.file, line.origin.line, line.words)
+            yield separator + msgspec.json.encode(row).decode()
+            separator = ",\n"
+        yield "]}\n"
+
+    def _diff(self) -> Iterator[Piece]:
+        """What differs between the files, what was loaded from them, and what was ordered."""
+        orders = RunningOrders(self._report, self._lists)
+        yield from orders.look()
+        wrong: list[str] = []
+        comparing = Aside(lambda: self._compared(orders.found, wrong))
+        yield comparing
+        result = comparing.result()
+        yield self._head(orders.found)
+        yield from diff_text(result)
+        yield from (f"# cannot be read: {text}\n" for text in wrong)
+
+    def _compared(self, orders: list[RunningOrder], wrong: list[str]) -> Comparison:
+        """Read the files and compare; adds to `wrong` the lines that are none.
+
+        Raises CommandError where the files cannot be read.
+        """
+        runtime, messages = self._report.runtime, Messages()
+        pairs = (os.fsdecode(each).partition("=") for each in runtime.environment)
+        peers = {
+            name: value for name, _, value in pairs if name in (LOCAL_PEER, LOCAL_PEER_ORDERED)
+        }
+        now = list(lines_now(self._sources(), {**peers, **os.environ}, messages))
+        for each in messages.all():
+            if each.origin is None:
+                raise CommandError(UNREADABLE.format(each.text))
+            if each.severity is Severity.ALERT:
+                wrong.append(f"{each.origin.file}:{each.origin.line}: {each.text}")
+        return outcome(runtime.kept.lines(), now, orders)
+
+    def _sources(self) -> list[str]:
+        """Files and folders by paths that lead there from where this process is."""
+        kept = self._report.runtime.kept
+        with suppress(OSError):  # of a folder that is gone
+            if Path.cwd() == Path(kept.folder):
+                return list(kept.sources)
+        return [str(Path(kept.folder) / source) for source in kept.sources]
+
+
+def _section_text(section: OutlinedSection, orders: Iterable[RunningOrder]) -> Iterator[str]:
+    """A section as a file may have it, with what was ordered in comments."""
+    own = [order for order in orders if order.section == str(section.key)]
+    beside: dict[Origin, list[RunningOrder]] = {}
+    for order in own:
+        if order.server and order.what != ADDED:
+            beside.setdefault(order.origin, []).append(order)
+    origin = section.header.origin
+    yield f"{written(section.header.words)}  # {origin.file}:{origin.line}\n"
+    yield from (f"    # now: {order.text}\n" for order in own if not order.server)
+    for line in section.lines:
+        yield f"    {written(without_secrets(line).words)}\n"
+        yield from (f"    # now: {order.text}\n" for order in beside.pop(line.origin, ()))
+    for order in own:
+        if order.what == ADDED:
+            said = f"  # added by {order.by}" if order.by else "  # added"
+            yield f"    server {order.now}{said}\n"
+    yield from (f"    # now: {order.text}\n" for group in beside.values() for order in group)
+
+
+def diff_text(result: Comparison) -> Iterator[str]:
+    """Everything that differs, a line each."""
+    yield SAME + "\n" if not result.differences else "# changed in the files since then:\n"
+    yield from (f"{told_difference(result, each)}\n" for each in result.differences)
+    yield UNCHANGED + "\n" if not result.orders else "# changed at run time:\n"
+    yield from (f"{told_order(result, *each)}\n" for each in result.orders)
