@@ -310,8 +310,8 @@ def test_who_is_killed_in_the_background_before_it_serves_is_told_of(
     edge, pidfile = Path(write(tmp_path, address)), tmp_path / "pid"
     edge.write_text(edge.read_text().replace("server a", "server crash"))
     command = [sys.executable, SCRIPT, "-D", "-p", str(pidfile), "-f", str(edge)]
-    where = {"cwd": ROOT, "env": os.environ | {"PYTHONPATH": str(ROOT)}}
-    with subprocess.Popen(command, **where, stderr=subprocess.PIPE, text=True) as child:
+    paths = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, env=paths, stderr=subprocess.PIPE, text=True) as child:
         os.kill(wait_for(lambda: int(pidfile.read_text() or 0), 15, "a pid"), signal.SIGKILL)
         _, said = child.communicate(timeout=PATIENCE_SECONDS)
     assert child.returncode == 1
