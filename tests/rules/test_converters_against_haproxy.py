@@ -15,7 +15,8 @@ from tests.support.differential.one_program import PROGRAMS, one_program
 from tests.support.generated import sample
 
 pytestmark = pytest.mark.slow
-CHAINS, CONDITIONS, VALUES_EACH = sample(120, 2_500), sample(120, 2_500), 6
+CHAINS, CONDITIONS, VALUES_EACH = 120, 120, 6  # of a file
+RUNS = sample(1, 42)
 CONFIGURATION = """\
 global
   stats socket {{folder}}/s level admin
@@ -166,8 +167,9 @@ def compared(folder: Path, rules: Sequence[str], cases: Sequence[Case]) -> float
     return sum(status == b"299" for status, _ in found["haproxy"]) / len(cases)
 
 
-def test_chains_make_the_same_values(tmp_path: Path, seed: int) -> None:
-    chance = random.Random(seed)
+@pytest.mark.parametrize("run", range(RUNS))
+def test_chains_make_the_same_values(tmp_path: Path, seed: int, run: int) -> None:
+    chance = random.Random(seed + run)
     rules = [
         f"return status 299 content-type text/plain lf-string '<%[{a_chain(chance)[0]}]>' "
         f"if {{ req.hdr(x-n) {number} }}"
@@ -177,8 +179,9 @@ def test_chains_make_the_same_values(tmp_path: Path, seed: int) -> None:
     assert compared(tmp_path, rules, cases) == 1
 
 
-def test_chains_match_the_same_patterns(tmp_path: Path, seed: int) -> None:
-    chance = random.Random(seed)
+@pytest.mark.parametrize("run", range(RUNS))
+def test_chains_match_the_same_patterns(tmp_path: Path, seed: int, run: int) -> None:
+    chance = random.Random(seed + run)
     rules = [
         f"return status 299 if {{ req.hdr(x-n) {number} }} {{ {a_condition(chance)} }}"
         for number in range(CONDITIONS)

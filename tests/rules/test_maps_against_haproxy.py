@@ -17,7 +17,8 @@ from tests.support.config.loading import load_text
 from tests.support.generated import sample
 
 pytestmark = pytest.mark.slow
-MAPS, SAMPLES_EACH = sample(120, 5_000), 12
+MAPS, SAMPLES_EACH = 120, 12  # of a file
+RUNS = sample(1, 42)
 METHODS = ("str", "beg", "end", "sub", "dir", "dom", "reg", "int", "ip", "regm")
 VALUES = {
     "": ("v", "two words", "tab\there", "", "x  y", "#", "ünicode", "1.2.3.4"),
@@ -61,8 +62,9 @@ def a_map(chance: random.Random, path: Path, method: str, gives: str) -> str:
     return f"{name}{gives}({path}{chance.choice(DEFAULTS[gives])})"
 
 
-def test_maps_give_the_same_values(tmp_path: Path, seed: int) -> None:
-    chance = random.Random(seed)
+@pytest.mark.parametrize("run", range(RUNS))
+def test_maps_give_the_same_values(tmp_path: Path, seed: int, run: int) -> None:
+    chance = random.Random(seed + run)
     methods = [METHODS[number % len(METHODS)] for number in range(MAPS)]
     rules = []
     for number, method in enumerate(methods):
@@ -78,8 +80,9 @@ def test_maps_give_the_same_values(tmp_path: Path, seed: int) -> None:
     assert compared(tmp_path, rules, cases) == 1
 
 
-def test_conditions_look_up_in_maps(tmp_path: Path, seed: int) -> None:
-    chance = random.Random(seed)
+@pytest.mark.parametrize("run", range(RUNS))
+def test_conditions_look_up_in_maps(tmp_path: Path, seed: int, run: int) -> None:
+    chance = random.Random(seed + run)
     rules = []
     known = METHODS[:-1]  # HAProxy 2.6 dies of some values of `map_regm` in a condition
     methods = [known[number % len(known)] for number in range(MAPS)]
