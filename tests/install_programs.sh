@@ -25,6 +25,8 @@ want logrotate logrotate
 want rsyslogd rsyslog
 want mmdebstrap mmdebstrap
 want ip iproute2
+want openssl openssl
+want curl curl
 want mariadbd mariadb-server
 [ -n "$(ls /usr/lib/postgresql/*/bin/postgres 2>/dev/null)" ] || missing="$missing postgresql"
 want redis-server redis-server
