@@ -1,11 +1,12 @@
 # Converters that change a variable, of a session or of the program, and leave the sample as it
-# is: `set-var` and `unset-var` (manual section 7.3.1). Who only tells of a client has no room
-# for it, and changes nothing.
+# is: `set-var` and `unset-var` (manual section 7.3.1); what was not set gives none, as in HAProxy.
+# Who only tells of a client has no room for it, and changes nothing.
 
 from libc.stdint cimport int64_t, uint32_t
 
 from proxy.rules.codes cimport CONVERT_SET_VARIABLE
 from proxy.rules.types cimport Context, Sample, Step
+from proxy.rules.variables.memory cimport WAS_SET
 from proxy.rules.variables.shared cimport PROCESS_VARIABLES, forgotten, noted
 
 
@@ -16,7 +17,7 @@ cdef inline bint changed(
             context.kept == NULL and number < PROCESS_VARIABLES):
         return True
     if step.convert == CONVERT_SET_VARIABLE:
-        noted(context, context.room, number, sample, <uint32_t>step.numbers[0])
-    else:
-        forgotten(context, context.room, number)
+        return WAS_SET == noted(
+            context, context.room, number, sample, <uint32_t>step.numbers[0])
+    forgotten(context, context.room, number)
     return True

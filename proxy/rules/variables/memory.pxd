@@ -17,6 +17,11 @@ cdef enum:
     LEVELS = 4  # of limits: of all sessions, of one, of what a server serves, of one side
     VARIABLE_BYTES = 80  # that a variable counts for beside its text: as in HAProxy
 
+cdef enum:  # what came of setting a variable
+    NO_ROOM = 0
+    WAS_SET = 1
+    WAS_KEPT = 2  # a condition did not hold
+
 cdef enum:  # conditions of `set-var`, as in proxy/config/model/rules.py
     IF_EXISTS = 1
     IF_NOT_EXISTS = 2
@@ -107,10 +112,10 @@ cdef inline Variable *variable_of(
     return &variables.values[number]
 
 
-cdef inline bint variable_set(
+cdef inline int variable_set(
         VariableRoom *room, Variables **kept, uint32_t number, const Sample *sample,
         uint32_t when) noexcept nogil:
-    """Set a variable, if its conditions hold; False: there is no room for it.
+    """Set a variable, if its conditions hold; what came of it.
 
     As in HAProxy it exists afterwards, also where a condition about values does not hold. The
     sample may be what the variable has.
@@ -120,21 +125,21 @@ cdef inline bint variable_set(
     cdef Variable *variable
     cdef char *text = NULL
     if (when & IF_EXISTS and not known) or (when & IF_NOT_EXISTS and known):
-        return True
+        return WAS_KEPT
     variable = variable_of(room, kept, number)
     if variable == NULL:
-        return False
+        return NO_ROOM
     if not may_set(variable, sample, when):
-        return True
+        return WAS_KEPT
     if length != 0:
         text = <char *>malloc(length)
         if text == NULL:
-            return False
+            return NO_ROOM
         memcpy(text, sample.text, length)
     if not count_bytes(
             room, kept[0], room.scopes[number], <int64_t>length - variable.length):
         free(text)
-        return False
+        return NO_ROOM
     free(variable.text)
     variable.type = sample.type
     variable.family = sample.family
@@ -144,7 +149,7 @@ cdef inline bint variable_set(
     memcpy(variable.address, sample.address, 16)
     variable.text = text
     variable.length = <uint32_t>length
-    return True
+    return WAS_SET
 
 
 cdef inline void variable_unset(

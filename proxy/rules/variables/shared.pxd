@@ -11,7 +11,8 @@ from proxy.rules.sample cimport take_scratch
 from proxy.rules.types cimport (
     SAMPLE_NONE, SAMPLE_TEXT, Context, Sample, Scratch, Variable, VariableRoom, Variables)
 from proxy.rules.variables.memory cimport (
-    IF_NOT_EXISTS, VARIABLE_BYTES, may_set, variable_set, variable_unset)
+    IF_NOT_EXISTS, NO_ROOM, VARIABLE_BYTES, WAS_KEPT, WAS_SET, may_set, variable_set,
+    variable_unset)
 from shm.segment cimport View
 from shm.variable_records cimport VARIABLE_TEXT_BYTES, ProcessValue
 from shm.variables cimport VARIABLE_TRIES, process_value, process_value_set
@@ -61,10 +62,10 @@ cdef inline bint value_fits(
         bytes_taken(view) + more <= <int64_t>view.variables.bytes_max)
 
 
-cdef inline bint shared_set(
+cdef inline int shared_set(
         const View *view, uint32_t row, int64_t number, const Sample *sample,
         uint32_t when) noexcept nogil:
-    """Set a variable of the program, if the conditions hold; False: there is no room for it.
+    """Set a variable of the program, if the conditions hold; what came of it.
 
     `row` is the one that this thread writes. The conditions are judged by the value that the new
     one takes the place of.
@@ -75,7 +76,7 @@ cdef inline bint shared_set(
     cdef uint64_t seen
     cdef int attempt
     if when & IF_NOT_EXISTS:
-        return True
+        return WAS_KEPT
     memset(&value, 0, sizeof(value))
     value.type, value.family = sample.type, sample.family
     value.truth, value.binary = sample.truth, sample.binary
@@ -83,7 +84,7 @@ cdef inline bint shared_set(
     memcpy(value.address, sample.address, 16)
     if sample.type == SAMPLE_TEXT:
         if sample.length > VARIABLE_TEXT_BYTES:
-            return False
+            return NO_ROOM
         value.length = <uint32_t>sample.length
     for attempt in range(VARIABLE_TRIES):
         if not process_value(view, cell, &former, NULL, &seen):
@@ -91,12 +92,12 @@ cdef inline bint shared_set(
             former.type = SAMPLE_NONE
         known.type, known.number = former.type, former.number
         if not may_set(&known, sample, when):
-            return True
+            return WAS_KEPT
         if not value_fits(view, &former, &value):
-            return False
+            return NO_ROOM
         if process_value_set(view, row, cell, seen, &value, sample.text):
-            return True
-    return False
+            return WAS_SET
+    return NO_ROOM
 
 
 cdef inline void shared_unset(const View *view, uint32_t row, int64_t number) noexcept nogil:
@@ -107,10 +108,10 @@ cdef inline void shared_unset(const View *view, uint32_t row, int64_t number) no
     shared_set(view, row, number, &nothing, 0)
 
 
-cdef inline bint noted(
+cdef inline int noted(
         const Context *context, VariableRoom *room, int64_t number, const Sample *sample,
         uint32_t when) noexcept nogil:
-    """Set a variable, of the session or of the program; False: there is no room for it."""
+    """Set a variable, of the session or of the program; what came of it."""
     if number >= PROCESS_VARIABLES:
         return shared_set(context.view, room.row, number, sample, when)
     return variable_set(room, context.kept, <uint32_t>number, sample, when)

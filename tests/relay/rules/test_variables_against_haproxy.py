@@ -66,6 +66,20 @@ CONDITIONS = setting(
     "set-var(txn.l,ifgt) int(9)",
     "unset-var(txn.never)",
 )
+CONVERTED_CONDITIONS = setting(
+    "set-var(txn.out) int(1),set-var(txn.a,ifexists)",
+    "set-var(txn.out) int(1),set-var(txn.b,ifnotexists)",
+    "set-var(txn.out) int(2),set-var(txn.b,ifnotexists)",
+    "set-var(txn.out) int(1),set-var(txn.c,ifset)",
+    "set-var(txn.out) int(2),set-var(txn.c,ifexists)",
+    "set-var(txn.out) int(5),set-var(txn.d),set-var(txn.d,iflt,ifset)",
+    "set-var(txn.out) int(2),set-var(txn.d,ifgt)",
+    "set-var(txn.out) int(5),set-var(txn.e)",
+    "set-var(txn.out) int(2),set-var(txn.e,iflt)",
+    "set-var(txn.out) str(x),set-var(txn.f,ifempty)",
+    "set-var(txn.out) str(x),set-var(txn.g,ifnotempty),set-var(txn.g,ifnotset)",
+    "set-var(txn.out) str(x),set-var(txn.h),unset-var(txn.h),set-var(txn.h,ifexists)",
+)
 TYPES = setting(
     "set-var(txn.addr) src",
     "set-var(txn.true) always_true",
@@ -87,6 +101,11 @@ NAMES = ("addr", "true", "bytes", "text", "number", "six", "form", "spaces", "tw
 NAMES += ("kept", "none")
 CASES = [
     told("conditions", values(*(f"var(txn.{letter})" for letter in "abcdefghijkl")), *CONDITIONS),
+    told(
+        "conditions of converters",
+        values("var(txn.out)", *(f"var(txn.{letter})" for letter in "abcdefgh")),
+        *CONVERTED_CONDITIONS,
+    ),
     told("types", values(*(f"var(txn.{name})" for name in NAMES)), *TYPES),
     told("as numbers", values(*(f"var(txn.{name}),add(1)" for name in NAMES)), *TYPES),
     told("as texts", values(*(f"var(txn.{name}),upper" for name in NAMES)), *TYPES),

@@ -8,9 +8,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from proxy.config.lines.rules.arguments import integer, is_variable, variable_name
+from proxy.config.lines.rules.arguments import (
+    integer,
+    is_variable,
+    setting_conditions,
+    variable_name,
+)
 from proxy.config.lines.rules.fetches import SampleType
-from proxy.config.model.rules import SETTING_CONDITIONS, Converter
+from proxy.config.model.rules import Converter
 from proxy.config.text.messages import ConfigError
 
 _TRUTH, _NUMBER, _TEXT, _BYTES, _ANY = (
@@ -137,18 +142,11 @@ def _set_variable(name: str, arguments: _Arguments) -> Converter:
     variable, *conditions = arguments or ("",)
     if name == "unset-var":
         _at_most(name, arguments, 1)
-    for condition in conditions:
-        if condition not in SETTING_CONDITIONS:
-            raise _invalid(name, f'unknown condition "{condition}"')
-        raise ConfigError(
-            f"converter '{name}': a condition ('{condition}') is not supported there; write a rule "
-            f"'tcp-request content set-var({variable},{condition}) ...'"
-        )
     try:
-        named = variable_name(variable)
+        named, when = variable_name(variable), setting_conditions(list(conditions))
     except ConfigError as error:
         raise _invalid(name, str(error)) from None
-    return Converter(name, numbers=(0, 0, -1), variable=named)
+    return Converter(name, numbers=(when, 0, -1), variable=named)
 
 
 OF_MESSAGES: dict[str, tuple[SampleType, SampleType, _Reader]] = {
