@@ -58,7 +58,7 @@ from shm.segment import Segment
 from shm.slots import SlotTableReader
 from shm.states import ProcessState
 
-TICK_S = 0.2  # heartbeat and look at the request counters: the most that a lost ring costs
+TICK_S = 0.7  # heartbeat and look at the request counters: the most that a lost ring costs
 EARLY_PART = 10  # a run comes early by at most this part of `timeout resolve`, a tenth
 TURN_MS = 5  # runs begin at multiples of it where EARLY_PART allows: one wake-up for several
 NEVER_MS = 1 << 62

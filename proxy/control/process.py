@@ -49,7 +49,6 @@ from proxy.control.commands.tables.orders import Tables
 from proxy.control.commands.wait import WaitCommand
 from proxy.control.commands.why.show_why import ShowWhy
 from proxy.control.limits import (
-    BEAT_SECONDS,
     SERVICE_CONNECTIONS_MAX,
     STATS_CONNECTIONS_MAX,
     TICK_SECONDS,
@@ -180,17 +179,16 @@ class Control:
         self.mail.hear()
         self.retirement.look()
 
-    async def beat(self) -> None:
-        """Say for ever that the loop turns, and look at the command: a ring may be lost."""
-        while True:
-            self.me.beat(now_ms())
-            self.retirement.look()
-            await asyncio.sleep(BEAT_SECONDS)
-
     async def tick(self) -> None:
-        """Look at the counters once a second, for ever."""
+        """Once a second, for ever: say that the loop turns, look at the counters and the command.
+
+        A ring may be lost.
+        """
+        self.me.beat(now_ms())
         while True:
             await asyncio.sleep(TICK_SECONDS)
+            self.me.beat(now_ms())
+            self.retirement.look()
             self.monitor.tick(now_ms())
             self.report.old.look()
 
@@ -203,7 +201,6 @@ class Control:
         stats = self.runtime.settings.globals.stats_sockets
         asyncio.get_running_loop().add_reader(self.runtime.bells.control, self.hear)
         async with asyncio.TaskGroup() as group:
-            group.create_task(self.beat())
             group.create_task(self.tick())
             for listening, line in zip(self.runtime.stats_sockets, stats, strict=True):
                 group.create_task(self.serve_stats(listening, LEVEL_NAMES[line.level]))

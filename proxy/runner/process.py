@@ -37,7 +37,7 @@ from shm.processes import ProcessSelf
 from shm.slots import SlotTableReader
 from shm.states import ProcessCommand, ProcessState
 
-TICK_SECONDS = 0.1  # heartbeat and look around; the supervisor calls 10 missed ones stale
+TICK_SECONDS = 0.7  # heartbeat and look around; the supervisor calls 4 missed ones stale
 AGENTS_MAX = 256  # asked at once
 PR_SET_NO_NEW_PRIVS = 38  # prctl(2)
 

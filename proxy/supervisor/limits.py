@@ -18,7 +18,7 @@ BACKOFF_FIRST_MS = 100  # after the second death in a row; the first is replaced
 BACKOFF_MAX_MS = 5_000
 BACKOFF_RESET_MS = 10_000  # a child that lived this long starts with a clean record
 
-TICK_MS = 250  # heartbeats are looked at this often
+TICK_MS = 500  # heartbeats are looked at this often
 STARTING_TICK_MS = 5  # while a child is waited for
 SLICE_MS = 10  # of work in proportion to the configuration, between two looks at signals and ends
 STOP_LIMIT_MS = 400  # from the stop word to SIGKILL: the whole end takes less than a second

@@ -16,7 +16,7 @@ RUNNABLE = "R"
 
 
 class Starvation:
-    """One process's waits, from the first look at it on; a look each quarter of a second."""
+    """One process's waits, from the first look at it on; a look each half of a second."""
 
     def __init__(self) -> None:
         self._pid = 0

@@ -38,7 +38,7 @@ from shm.log_level import LogLevel
 from shm.processes import ProcessSelf
 from shm.states import ProcessCommand, ProcessState
 
-TICK_SECONDS = 0.1  # heartbeat and look around; the supervisor calls 10 missed ones stale
+TICK_SECONDS = 0.7  # heartbeat and look around; the supervisor calls 4 missed ones stale
 READY_POLL_SECONDS = 0.001  # while the relay thread starts: a killed worker is missed meanwhile
 
 
