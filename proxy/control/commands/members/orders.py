@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from proxy.config.model.settings import Proxy, Server
 from proxy.control.command import Answer, Command, CommandError, Level, Piece
 from proxy.control.commands.members.applied import Applied, told
-from proxy.control.commands.members.line import AddedLine, read_line
+from proxy.control.commands.members.line import AddedLine, accepted_words, read_line
 from proxy.control.commands.members.slots import Slots
 from proxy.control.commands.set_server import SetServer
 from proxy.control.rows.observation import MAINT_MASK, Observed
@@ -37,7 +37,7 @@ IN_FILE = (
 
 
 class MemberOrders:
-    """Two commands of administrators."""
+    """Commands of administrators."""
 
     def __init__(self, report: Report, orders: SetServer, members: ServerMembers) -> None:
         """`members` keep the table of `report`, and have brought it up to date."""
@@ -57,6 +57,13 @@ class MemberOrders:
                 "add a server to a backend, in maintenance at first",
                 Level.ADMIN,
                 self.add,
+            ),
+            Command(
+                ("add", "server", "help"),
+                "",
+                "list the words that 'add server' takes",
+                Level.ADMIN,
+                lambda _words, _level: [f"{word}\n" for word in accepted_words()],
             ),
             Command(
                 ("del", "server"),
