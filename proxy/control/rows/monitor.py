@@ -60,7 +60,7 @@ class Monitor:
         settings, segment = runtime.settings, runtime.segment
         self.servers = runtime.servers
         self.segment = segment
-        self.observer = Observer(self.servers, segment)
+        self.observer = Observer(self.servers, segment, runtime.check_orders)
         self.usable = UsableServers(segment)
         self.counters = CounterReader(segment)
         self.cleared = Cleared(segment)

@@ -20,6 +20,7 @@ from proxy.control.rows.report import Report
 from proxy.members.static import static_state
 from proxy.members.table_changes import ServerMembers, encode_member
 from proxy.runtime import now_ms
+from shm.check_orders import AS_CONFIGURED
 from shm.log_level import LogLevel
 from shm.members import LINE_BYTES_MAX
 from shm.states import AdminState
@@ -126,6 +127,7 @@ class MemberOrders:
         self._orders.writer.publish(
             slot, AdminState(int(line.administration), -1, None, 0, 0, now_ms())
         )
+        self._report.runtime.check_orders.publish(slot, AS_CONFIGURED)
         self._report.monitor.forget(slot)
         change = writer.add(slot, encoded, static_state(server))
         self._slots.taken(proxy.backend_index, slot)
