@@ -20,6 +20,7 @@ want named bind9
 want promtool prometheus
 want halog haproxy
 want hatop hatop
+want prometheus-haproxy-exporter prometheus-haproxy-exporter
 want strace strace
 want systemd-analyze systemd
 want man man-db
