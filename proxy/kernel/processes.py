@@ -96,12 +96,12 @@ def memory(pid: int) -> MemoryUse:
 
 def descriptor_links(pid: int) -> Iterator[tuple[int, str]]:
     """Each descriptor of a process with what it leads to, as `socket:[4711]`, lowest first."""
-    folder = PROC / str(pid) / "fd"
+    folder = f"{PROC}/{pid}/fd"
     with os.scandir(folder) as entries:
         numbers = sorted(int(entry.name) for entry in entries)
     for descriptor in numbers:
         try:
-            yield descriptor, str((folder / str(descriptor)).readlink())
+            yield descriptor, os.readlink(f"{folder}/{descriptor}")  # noqa: PTH115 (ten times as fast)
         except FileNotFoundError:
             continue  # it was closed a moment ago
 

@@ -6,7 +6,7 @@ other things to do stops in between. A file that is not there (a chroot, no IPv6
 
 from __future__ import annotations
 
-import ipaddress
+import socket
 import sys
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -21,6 +21,8 @@ LISTEN = "LISTEN"
 UNIX_LISTENS = 1 << 16  # __SO_ACCEPTCON of the flags
 UNIX_STATES = {1: "UNCONNECTED", 2: "CONNECTING", 3: "ESTABLISHED", 4: "DISCONNECTING"}
 INTERNET = {"tcp": "tcp", "tcp6": "tcp", "udp": "udp", "udp6": "udp"}  # by file
+WORD_DIGITS = 8
+MAPPED = bytes(10) + b"\xff\xff"  # of an IPv4 address, seen by a socket of both families
 NOBODY = ""
 
 
@@ -38,12 +40,18 @@ class KernelSocket(NamedTuple):
 
 def _address(text: str) -> str:
     """`0100007F:1F90` as `127.0.0.1:8080`: words of the host's byte order."""
-    host, _, port = text.partition(":")
-    words = (int(host[at : at + 8], 16) for at in range(0, len(host), 8))
-    address = ipaddress.ip_address(b"".join(word.to_bytes(4, sys.byteorder) for word in words))
-    address = getattr(address, "ipv4_mapped", None) or address
-    name = f"[{address}]" if address.version == 6 else str(address)
-    return f"{name}:{int(port, 16)}"
+    host, port = text[:-5], int(text[-4:], 16)
+    if len(host) == WORD_DIGITS:
+        return f"{socket.inet_ntop(socket.AF_INET, _word(host))}:{port}"
+    words = [_word(host[at : at + WORD_DIGITS]) for at in range(0, len(host), WORD_DIGITS)]
+    packed = b"".join(words)
+    if packed.startswith(MAPPED):
+        return f"{socket.inet_ntop(socket.AF_INET, words[-1])}:{port}"
+    return f"[{socket.inet_ntop(socket.AF_INET6, packed)}]:{port}"
+
+
+def _word(digits: str) -> bytes:
+    return int(digits, 16).to_bytes(4, sys.byteorder)
 
 
 def _internet_socket(kind: str, line: str) -> KernelSocket:

@@ -54,6 +54,10 @@ class Inside:
         text = text.replace("SERVER", str(self.server.port)).replace("NAMES", str(free_port()))
         self.program = Program(folder, text.replace("MORE", more))
         self.ask = self.program.ask
+        wait_for(self.is_ready, 10, "each process says that it is ready")
+
+    def is_ready(self) -> bool:
+        return self.ask("show threads").count(" : ready main_beat=") == len(self.pids()) - 1
 
     def pids(self) -> dict[int, str]:
         """Each process of the program by its pid."""

@@ -1,8 +1,9 @@
 """`show fd`: the descriptors of each process, and where their sockets lead (management manual 9.3).
 
 The kernel is asked, because no process tells the others what it opens. It shows a process's
-descriptors to its own user only: where it does not, what is known without it is told. Of a process
-with very many, SOCKETS_SHOWN_MAX sockets are named and the others counted: `show sess` has those.
+descriptors to its own user only: where it does not, what is known without it is told. At most
+SOCKETS_SHOWN_MAX sockets are named, as many of each process, the others counted: `show sess` has
+those.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ ANYWHERE = ("0.0.0.0", "[::]")
 GLOBAL = "GLOBAL"  # what HAProxy calls the owner of stats sockets
 SOCKET = re.compile(r"socket:\[(\d+)\]")
 ANONYMOUS = re.compile(r"anon_inode:\[?([\w-]+)\]?")
+NOT_CONNECTED = ("others", "socket, not connected")  # or netlink, or closed meanwhile
 WRONG = (
     "'show fd' expects a descriptor number, or letters of 'plcfbsd' behind '-' or '!' for others."
 )
@@ -144,43 +146,41 @@ def plain_text(link: str) -> tuple[str, str]:
 
 
 class OpenDescriptors:
-    """Those of one process, read step by step."""
+    """Those of one process; sockets beyond a share are counted and not named."""
 
-    def __init__(self, process: LivingProcess, owners: Owners) -> None:
-        self._process = process
-        self._owners = owners
+    def __init__(self, process: LivingProcess, share: int) -> None:
+        self.process = process
         self.found: dict[int, tuple[str, str]] = {}  # by number: kind, text
-        self.unnamed = 0  # sockets beyond those that are named
+        self.sockets: dict[int, int] = {}  # inodes by number
+        self.unnamed = 0
+        self.hidden = ""  # why the kernel shows none
+        self._share = share
 
-    def read(self) -> Iterator[None]:
-        """Read them; a step for each line of the kernel. Raises OSError where it shows none."""
-        holders: dict[int, list[int]] = {}
-        for number, link in descriptor_links(self._process.pid):
-            inode = SOCKET.fullmatch(link)
-            if inode is None:
-                self.found[number] = plain_text(link)
-            elif len(holders) < SOCKETS_SHOWN_MAX:
-                holders.setdefault(int(inode[1]), []).append(number)
-            else:
-                self.unnamed += 1
-            yield
-        for found in open_sockets(frozenset(holders)):
-            if found is not None:
-                line = socket_line(found, self._owners)
-                self.found.update(dict.fromkeys(holders.pop(found.inode, ()), line))
-            yield
-        for numbers in holders.values():  # netlink, or not connected, or closed meanwhile
-            self.found.update(dict.fromkeys(numbers, ("others", "socket, not connected")))
+    def read(self) -> Iterator[str]:
+        """Read where they lead; a step for each."""
+        try:
+            for number, link in descriptor_links(self.process.pid):
+                inode = SOCKET.fullmatch(link)
+                if inode is None:
+                    self.found[number] = plain_text(link)
+                elif len(self.sockets) < self._share:
+                    self.sockets[number] = int(inode[1])
+                    self.found[number] = NOT_CONNECTED
+                else:
+                    self.unnamed += 1
+                yield ""
+        except OSError as error:
+            self.hidden = hiding_reason(error, self.process.pid)
 
     def head(self) -> str:
         """How many of each kind there are."""
         counts = Counter(kind for kind, _ in self.found.values())
         kinds = " ".join(f"{kind}={counts[kind]}" for kind in KINDS)
         more = f" unnamed={self.unnamed}" if self.unnamed else ""
-        limit = descriptors(self._process.pid)
+        limit = descriptors(self.process.pid)
         most = f", at most {limit.limit}" if limit else ""
         total = len(self.found) + self.unnamed
-        return f"# {self._process.named}: {total} descriptors{most}: {kinds}{more}\n"
+        return f"# {self.process.named}: {total} descriptors{most}: {kinds}{more}\n"
 
     def lines(self, wanted: WantedDescriptors) -> Iterator[str]:
         """One for each that is wanted."""
@@ -207,17 +207,32 @@ class ShowFd:
         return self._lines(WantedDescriptors(words))
 
     def _lines(self, wanted: WantedDescriptors) -> Iterator[str]:
+        processes = list(self._census.processes())
+        share = SOCKETS_SHOWN_MAX // len(processes)
+        every = [OpenDescriptors(process, share) for process in processes]
+        for each in every:
+            yield from each.read()
+        yield from self._name_sockets(every)
+        for each in every:
+            if each.hidden:
+                yield from self._hidden(each.process, wanted, each.hidden)
+            else:
+                yield each.head()
+                yield from each.lines(wanted)
+
+    def _name_sockets(self, every: list[OpenDescriptors]) -> Iterator[str]:
+        """Read the kernel's tables once for all processes; a step for each line of them."""
+        holders: dict[int, list[tuple[OpenDescriptors, int]]] = {}
+        for each in every:
+            for number, inode in each.sockets.items():
+                holders.setdefault(inode, []).append((each, number))
         owners = Owners(self._report)
-        for process in self._census.processes():
-            read = OpenDescriptors(process, owners)
-            try:
-                for _ in read.read():
-                    yield ""
-            except OSError as error:
-                yield from self._hidden(process, wanted, hiding_reason(error, process.pid))
-                continue
-            yield read.head()
-            yield from read.lines(wanted)
+        for found in open_sockets(frozenset(holders)):
+            if found is not None:
+                line = socket_line(found, owners)
+                for each, number in holders.pop(found.inode, ()):
+                    each.found[number] = line
+            yield ""
 
     def _hidden(
         self, process: LivingProcess, wanted: WantedDescriptors, reason: str

@@ -71,7 +71,7 @@ class ShowTasks:
         yield from self._of_servers(counts)
         named = TaskCount()
         answered = True
-        for step in self._names.summaries():
+        for step in self._names.summaries() if self._report.settings.resolverd.sections else ():
             if isinstance(step, Summary):
                 named.one(running=step.live and step.state != IDLE)
                 answered = answered and step.live
