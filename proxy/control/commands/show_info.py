@@ -39,6 +39,10 @@ class Field(NamedTuple):
 
 NO_TLS = "always 0: clients' TLS passes unopened"
 NO_COMPRESSION = "always 0: nothing is compressed"
+NOTHING_A_SECOND = (  # rates of these
+    *("SslRate", "SslFrontendKeyRate", "SslFrontendSessionReuse_pct", "SslBackendKeyRate"),
+    *("CompressBpsIn", "CompressBpsOut"),
+)
 FIELDS = (
     Field(0, "Name", "POS", "str", "name of the product"),
     Field(1, "Version", "POS", "str", "version of the product"),
@@ -167,6 +171,7 @@ class Info:
         segment, rate = report.runtime.segment, float(report.monitor.process.accepts.current)
         age_s = max(0.0, time.monotonic() - segment.created_ms / 1_000)
         return {
+            **dict.fromkeys(NOTHING_A_SECOND, 0.0),
             "Uptime_sec": age_s,
             "Start_time_sec": round(time.time() - age_s, 3),
             "ConnRate": rate,
