@@ -131,6 +131,7 @@ def real_entries() -> Entries:
             state_files=runtime.state_files,
             ring_control=lambda: ring((bells.control,)),
             resolv_conf=runtime.resolv_conf,
+            check_orders=runtime.check_orders,
         )
 
     def runner(runtime: Runtime) -> object:

@@ -22,6 +22,7 @@ from proxy.lists.changing.area import ListArea
 from proxy.lists.changing.kinds import Lists
 from proxy.server_table import ServerTable
 from resolverd.config import LinkedFile, StateFile
+from shm.check_orders import CheckOrders
 from shm.events import EventRing
 from shm.log_level import LogLevel
 from shm.segment import Segment
@@ -146,6 +147,7 @@ class Runtime(msgspec.Struct, frozen=True):
     kept: KeptConfiguration = KeptConfiguration()  # the lines that settings were made of
     master_calls: socket.socket | None = None  # from the master CLI, where there is one
     startup_logs: tuple[str, ...] = ()  # what was told of the files, as on a terminal
+    check_orders: CheckOrders = msgspec.field(default_factory=CheckOrders)  # of operators
     events: EventRing = msgspec.field(default_factory=EventRing)  # of all generations
 
     @property

@@ -46,6 +46,7 @@ from resolverd.resolution.resolution import Trigger
 from resolverd.resolv_conf.follower import ResolvConfFollower
 from resolverd.state_file.writer import StateWriter
 from resolverd.transport.transport import SectionTransport
+from shm.check_orders import CheckOrders
 from shm.gate import wait_at_gate
 from shm.locks import SLOT_WRITER, take_role
 from shm.log_level import Lines, Log, LogLevel
@@ -81,13 +82,15 @@ def run(
     state_files: tuple[StateFile, ...] = (),
     ring_control: Callable[[], None] | None = None,
     resolv_conf: LinkedFile | None = None,
+    check_orders: CheckOrders | None = None,
 ) -> NoReturn:
     """Run resolverd until the process is killed.
 
     `doorbell_fd` is the eventfd that workers write to after a request for a resolution; `ring`
     wakes the workers after a change of a slot, `ring_control` wakes control after an answer to its
-    question; `state_files` are kept up to date, `resolv_conf` is followed. Raises
-    SecondWriterError while another process writes slots, RuntimeError when a callback has raised.
+    question; `state_files` are kept up to date, with `check_orders` in them, `resolv_conf` is
+    followed. Raises SecondWriterError while another process writes slots, RuntimeError when a
+    callback has raised.
     """
     take_role(segment.fd, SLOT_WRITER)
     loop = uvloop.new_event_loop()
@@ -98,7 +101,8 @@ def run(
     if resolv_conf is not None:
         daemon.follow(resolv_conf)
     daemon.start()
-    loop.call_soon(daemon.keep, state_files)  # it reads them: the first questions come before
+    # it reads the files: the first questions come before
+    loop.call_soon(daemon.keep, state_files, check_orders)
     loop.run_forever()
     raise RuntimeError("the event loop of resolverd has ended") from daemon.failure
 
@@ -155,9 +159,11 @@ class Daemon:
             settings, board, askers, self._note, now_ms(), early_ms=jitter.early_ms, begins=False
         )
 
-    def keep(self, files: tuple[StateFile, ...]) -> None:
+    def keep(self, files: tuple[StateFile, ...], orders: CheckOrders | None = None) -> None:
         """Write these files when their servers change."""
-        self._writers = [StateWriter(file, self._segment, self._log, self._loop) for file in files]
+        self._writers = [
+            StateWriter(file, self._segment, self._log, self._loop, orders) for file in files
+        ]
         self._look_for_writers()
 
     def follow(self, file: LinkedFile) -> None:

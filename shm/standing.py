@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from shm.check_orders import AS_CONFIGURED, CheckOrder
 from shm.check_status import CheckStatus
 from shm.states import (
     AdminFlag,
@@ -78,6 +79,7 @@ class Standing(NamedTuple):
     said: AgentState | None = None  # by its agent; None: it has none
     orders: AgentOrders | None = None  # of the operator, beside its agent
     followed_ms: int = 0  # of a server that tracks: its last change, or one along the chain
+    aimed: CheckOrder = AS_CONFIGURED  # of the operator: where its checks connect to
 
     @property
     def address(self) -> str | None:

@@ -18,6 +18,9 @@ want unbound unbound
 want dnsmasq dnsmasq-base
 want named bind9
 want promtool prometheus
+want halog haproxy
+want hatop hatop
+want prometheus-haproxy-exporter prometheus-haproxy-exporter
 want strace strace
 want systemd-analyze systemd
 want man man-db

@@ -1,7 +1,4 @@
-"""Sections while they are being read: mutable, with references by name.
-
-Owns the fields that lines set, and what a section inherits from its `defaults`.
-"""
+"""Sections while they are read, references by name; what each inherits from its `defaults`."""
 
 from __future__ import annotations
 
@@ -112,6 +109,7 @@ class GlobalDraft(msgspec.Struct):
     log_host: str | None = None
     node: str = ""
     description: str | None = None
+    product_name: str = ""  # as `show info` tells it
     reloads_max: int | None = None  # `mworker-max-reloads`
     spread_checks_percent: int = 0
     max_spread_checks_ms: int | None = None

@@ -105,6 +105,7 @@ class Command(NamedTuple):
     def is_order(self) -> bool:
         """Whether it changes what others see; entries of lists and tables are data, no orders."""
         changes = self.level > Level.USER and self.words[0] not in ASKING
+        changes = changes and self.words[-1] != "help"
         return changes and not DATA.intersection(self.words)
 
     @property

@@ -15,6 +15,7 @@ REQUEST_HEAD_BYTES_MAX = 8_192  # request line and headers of HTTP; a scraper se
 REQUEST_HEAD_SECONDS_MAX = 5.0  # for a request to be complete, whatever the configuration says
 RESPONSE_SECONDS_MAX = 60.0  # for a response to be taken: Prometheus gives up after 10
 KEEP_ALIVE_REQUESTS_MAX = 1_000  # of one HTTP connection
+SOCKETS_SHOWN_MAX = 20_000  # by `show fd`: each is kept meanwhile, with some 300 bytes
 LISTENING_READ_MAX = 2_000  # sockets of this network that a scrape looks at: some 8 ms
 SCRAPES_MAX = 4  # kept at the same time: each holds a snapshot of all rows
 CLEARED_AT_ONCE = 200  # servers whose counters are cleared for one piece of the answer: 0.1 ms

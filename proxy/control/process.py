@@ -31,6 +31,7 @@ from proxy.control.commands.lists.orders import Lists
 from proxy.control.commands.mail import Mail
 from proxy.control.commands.members.orders import MemberOrders
 from proxy.control.commands.process.facts import ProcessFacts
+from proxy.control.commands.process.insides import inside_commands
 from proxy.control.commands.process.schema import SchemaCommand
 from proxy.control.commands.process.variables import Variables
 from proxy.control.commands.rules.show_rules import ShowRules
@@ -88,6 +89,7 @@ def all_commands(
         *ShowInfo(report).commands(),
         *ProcessFacts(report).commands(),
         *SchemaCommand().commands(),
+        *inside_commands(report, mail),
         *Variables(report).commands(),
         *resolvers.commands(),
         *ShowResolution(report, mail).commands(),

@@ -79,6 +79,7 @@ class PartChecker(Rounds[A]):
             Random(part.seed),
         )
         self._tls_contexts = runtime.tls_contexts
+        self._orders = runtime.check_orders
         self._reader = SlotTableReader(runtime.segment)
         self._changes = ChangeReader(runtime.segment)
         self._texts = CheckTextWriter(runtime.segment)
@@ -245,7 +246,8 @@ class PartChecker(Rounds[A]):
 
     def _see(self, watched: Watched[A], view: ServerState, at_ms: int) -> Change:
         """Take in what the slot's records say; what an order of the operator has changed."""
-        watched.target = target_of(watched.server, view)
+        aimed = self._orders.read(watched.server.slot)
+        watched.target = target_of(watched.server, view, aimed)
         agent_down = self._agents.is_down(watched.server.slot)
         sight = Sight(view.incarnation, view.generation, watched.target is not None, agent_down)
         watched.state = rise_fall.seen(watched.state, watched.server.thresholds, sight, at_ms)

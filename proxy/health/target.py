@@ -8,7 +8,8 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING, NamedTuple
 
-from proxy.config.model.settings import Source
+from proxy.config.model.settings import Check, Source
+from shm.check_orders import AS_CONFIGURED, CheckOrder
 from shm.states import ServerState
 
 if TYPE_CHECKING:
@@ -39,15 +40,29 @@ class Limits(NamedTuple):
     exchange_ms: int | None = None
 
 
-def target_of(server: CheckedServer, view: ServerState) -> CheckTarget | None:
+def aim(check: Check, order: CheckOrder) -> tuple[str | None, int]:
+    """Address and port that are not the server's own; None and 0: they are.
+
+    An order for the address is one for the port behind it in the line, too.
+    """
+    port = check.port if order.port is None else order.port
+    if order.address is not None:
+        return order.host, port or 0
+    return check.address, port or check.address_port or 0
+
+
+def target_of(
+    server: CheckedServer, view: ServerState, order: CheckOrder = AS_CONFIGURED
+) -> CheckTarget | None:
     """What the check of a server is aimed at; None while it must not be checked.
 
-    A program is given the server's own address, whatever `addr` and `port` of its line say.
+    A program is given the server's own address, whatever its line or an order says.
     """
-    if server.local is not None and (server.check.address is None or server.by_program):
+    address, own_port = aim(server.check, order)
+    if server.local is not None and (address is None or server.by_program):
         return None if view.maint else CheckTarget(server.local.local_name, 0)
-    host = server.check.address or view.address
-    port = server.check.own_port or view.port
+    host = address or view.address
+    port = own_port or view.port
     nowhere = server.checked and port == 0 and not (server.rules and server.rules.names_ports)
     if view.maint or host is None or nowhere:
         return None

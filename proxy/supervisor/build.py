@@ -56,6 +56,7 @@ from proxy.supervisor.tables import open_tables
 from proxy.supervisor.workers import worker_count
 from proxy.tls import make_context
 from resolverd.config import LinkedFile, StateFile
+from shm.check_orders import CheckOrders
 from shm.events import EventRing
 from shm.names import NameReader
 from shm.segment import Segment
@@ -138,7 +139,10 @@ class Builder(msgspec.Struct, frozen=True):
             shape = shape_of(configured, workers, len(sockets.listeners))
             segment = _new_segment(shape, None if former is None else former.segment)
             undo.callback(segment.close)
-            fill = self._fill(segment, prepared, configured, now_ms, old=old, older=older)
+            check_orders = CheckOrders()
+            fill = self._fill(
+                segment, prepared, configured, now_ms, check_orders, old=old, older=older
+            )
             handover = yield from fill
             log = self.open_log(settings)
             undo.callback(log.close)
@@ -167,6 +171,7 @@ class Builder(msgspec.Struct, frozen=True):
                 environment=prepared.environment,
                 kept=prepared.kept,
                 startup_logs=self._told(prepared),
+                check_orders=check_orders,
                 events=self.events,
                 master_calls=self.master_calls,
             )
@@ -196,6 +201,7 @@ class Builder(msgspec.Struct, frozen=True):
         prepared: Prepared,
         configured: Configured,
         now_ms: int,
+        check_orders: CheckOrders,
         *,
         old: Generation | None,
         older: Callable[[], Iterable[Generation]],
@@ -212,7 +218,8 @@ class Builder(msgspec.Struct, frozen=True):
         yield from filling(segment, configured, prepared.initial, known, now_ms)
         fill_restored(segment, prepared.restored, now_ms)
         yield from settle_columns(new, former, plan.counted.servers, lambda: _contents(older()))
-        handover = Handover(former, new, plan, known)
+        orders = (old.runtime.check_orders, check_orders)
+        handover = Handover(former, new, plan, known, orders)
         yield from handover.copy()
         return handover
 

@@ -16,6 +16,7 @@ from proxy.server_table import ServerTable
 from proxy.supervisor.carry import CarryPlan
 from proxy.supervisor.slices import PORTION, Steps
 from shm.agents import AgentReader, AgentSendingWriter, AgentWriter
+from shm.check_orders import CheckOrders
 from shm.members import MemberReader
 from shm.moved import SlotRevisions
 from shm.names import NameOrderWriter, NameReader, TargetWriter
@@ -44,10 +45,15 @@ class Handover:
         new: tuple[ServerTable, Segment],
         plan: CarryPlan,
         known: frozenset[int],
+        check_orders: tuple[CheckOrders, CheckOrders] | None = None,
     ) -> None:
-        """`known` are the new slots whose address is carried (`known_addresses`)."""
+        """`known` are the new slots whose address is carried (`known_addresses`).
+
+        `check_orders`: those of the two generations; None: there are none to carry.
+        """
         (self._old_servers, old_segment), (self._new_servers, new_segment) = old, new
         self.plan = plan
+        self._check_orders = check_orders
         self._pairs = plan.counted.servers
         self._known = bytearray(new_segment.shape.slots)
         for slot in known:
@@ -111,6 +117,9 @@ class Handover:
         elif was.agent is not None:
             said, ordered = self._agents.said(before), self._agents.orders(before)
             admin = without_agent(admin, said, ordered, disabled=was.disabled)
+        if self._check_orders is not None and _aims_alike(was, now):
+            former, orders_now = self._check_orders
+            orders_now.publish(after, former.read(before))
         carried = carried_admin(admin, was, now, keeps_address=keeps_address)
         self._admins.publish(after, carried, orders)
 
@@ -126,6 +135,14 @@ class Handover:
             text = self._agents.text(before, said.checked_ms)
             self._new_agents.tell(after, text, said.checked_ms)
             self._new_agents.publish(after, said, changed=True)
+
+
+def _aims_alike(was: Server, now: Server) -> bool:
+    """Whether both lines let checks connect to the same place."""
+    if was.check is None or now.check is None:
+        return False
+    places = ((check.address, check.port, check.address_port) for check in (was.check, now.check))
+    return len(set(places)) == 1
 
 
 def carried_health(state: HealthState, was: Server, now: Server) -> HealthState:

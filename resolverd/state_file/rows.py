@@ -17,6 +17,7 @@ from resolverd.dns.answer import Status
 from resolverd.state_file.format import StateRow
 from resolverd.state_file.server_row import row_of
 from shm.agents import AgentReader
+from shm.check_orders import AS_CONFIGURED, CheckOrders
 from shm.counters import CounterReader
 from shm.last_change import last_change_ms
 from shm.names import NameReader
@@ -91,8 +92,14 @@ def kept(standing: Standing) -> Standing:
 class RowReader:
     """Reads rows; keeps the last address of each server between two readings."""
 
-    def __init__(self, segment: Segment, former: Mapping[int, StateRow]) -> None:
-        """`former` are the rows of the file by slot, for addresses lost before this process."""
+    def __init__(
+        self, segment: Segment, former: Mapping[int, StateRow], orders: CheckOrders | None = None
+    ) -> None:
+        """`former` are the rows of the file by slot, for addresses lost before this process.
+
+        Without `orders` operators have ordered nothing about checks.
+        """
+        self._orders = orders
         self._table = SlotTableReader(segment)
         self._agents = AgentReader(segment)
         self._names = NameReader(segment)
@@ -130,6 +137,7 @@ class RowReader:
             steady(self._agents.said, slot) if asked else None,
             steady(self._agents.orders, slot) if asked else None,
             0 if tracked is None else last_change_ms(self._table, slot),
+            AS_CONFIGURED if self._orders is None else self._orders.read(slot),
         )
 
     def _answered(self, server: StateServer) -> bool:

@@ -13,6 +13,9 @@ from shm.standing import Standing
 def row_of(server: StateServer, standing: Standing) -> StateRow:
     """One server's row (management manual 9.3, `show servers state`)."""
     fqdn, service = standing.names
+    order = standing.aimed
+    check_address = server.check_address if order.address is None else order.address
+    check_port = server.check_port if order.port is None else order.port
     address, port = server.check_address, server.check_port  # `addr` and `port` mean both
     if standing.orders is not None:
         address = standing.orders.address or server.agent_address
@@ -36,8 +39,8 @@ def row_of(server: StateServer, standing: Standing) -> StateRow:
         fqdn=fqdn,
         port=standing.port,
         service=service,
-        check_port=server.check_port,
-        check_address=server.check_address,
+        check_port=check_port,
+        check_address=check_address,
         agent_state=standing.agent_state,
         agent_address=address,
         agent_port=port,

@@ -31,6 +31,7 @@ from resolverd.state_file.format import (
     render,
 )
 from resolverd.state_file.rows import DatedRow, Doubles, RowReader
+from shm.check_orders import CheckOrders
 from shm.files import read_whole
 from shm.log_level import Log, LogLevel
 from shm.segment import Segment
@@ -108,7 +109,12 @@ class StateWriter:
     """One state file; `look` is called on every tick."""
 
     def __init__(
-        self, file: StateFile, segment: Segment, log: Log, loop: asyncio.AbstractEventLoop
+        self,
+        file: StateFile,
+        segment: Segment,
+        log: Log,
+        loop: asyncio.AbstractEventLoop,
+        orders: CheckOrders | None = None,
     ) -> None:
         """Reads the present file; nothing is written before the first look."""
         self._servers = file.servers
@@ -119,7 +125,7 @@ class StateWriter:
         self._loop = loop
         self._thread = ThreadPoolExecutor(max_workers=1)
         self._written: list[StateRow] | None = None
-        self._reader = RowReader(segment, self._former_rows())
+        self._reader = RowReader(segment, self._former_rows(), orders)
         self._seen: int | None = None  # the table's generation at the last look
         self._looked_ms = 0
         self._pause_ms, self._sweep_ms = 0, SWEEP_MS

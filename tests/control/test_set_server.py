@@ -324,8 +324,8 @@ def test_agents_obey_orders_of_their_own(asked: World) -> None:
         ("set server be/s2 agent up", "agent checks are not enabled on this server."),
         ("set server be/s2 agent-addr ::1", "agent checks are not enabled on this server."),
         ("set server be/s1 x", " | agent | agent-addr | agent-port | agent-send | "),
-        ("set server be/s1 check-port 8", "is not supported yet: write 'port' into the server's"),
-        ("set server be/s1 check-addr ::1", "is not supported yet: write 'addr' into the server's"),
+        ("set server be/s1 check-port 8", "health checks are not enabled on this server"),
+        ("set server be/s1 check-addr ::1", "health checks are not enabled on this server"),
         ("enable agent be/s2", "Agent was not configured on this server, cannot enable."),
     ],
 )

@@ -19,7 +19,7 @@ from tests.support.common import wait_for
 from tests.support.control.pair import Pair, pair
 from tests.support.control.site import World, a_server, ask, control_world
 
-LEFT_OUT = ("Ssl", "Compress", "DebugCommands", "Tainted")
+LEFT_OUT = ("DebugCommands", "Tainted")
 OWN = ["OldGenerations", "OldConns"]  # behind all of HAProxy's
 RENAMED = {"TotalSplicdedBytesOut": "TotalSplicedBytesOut"}  # spelled right since 2.8
 

@@ -57,6 +57,7 @@ EQUAL = (
     "set server be/s3 addr 127.0.0.3 port 10",
     *("set timeout", "set timeout cli", "set timeout cli x", "set timeout cli 0"),
     *("set timeout cli 5s", "set timeout cli 500ms", "set timeout client 5s"),
+    *("user;show fd", "user;show libs", "user;add server help"),
     *("get var proc.x", "get var", "get var sess.x", "user;get var proc.x"),
 )
 

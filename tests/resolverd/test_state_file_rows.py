@@ -12,6 +12,7 @@ from resolverd.config import StateServer
 from resolverd.dns.answer import Status
 from resolverd.state_file.format import StateRow, render
 from resolverd.state_file.rows import DatedRow, Doubles, LastAddress, RowReader, remembered
+from shm.check_orders import CheckOrder, CheckOrders
 from shm.counters import NameserverTable
 from shm.names import NameOrderWriter, TargetWriter
 from shm.segment import Segment
@@ -213,3 +214,12 @@ def test_addresses_that_are_in_use_stand_as_often_as_they_are_used() -> None:
     """allow-dup-ip, or two names with one address."""
     lines = [line("s1", "10.0.0.1"), line("s2", "10.0.0.1")]
     assert without_doubles(lines) == lines
+
+
+def test_a_row_says_where_checks_are_ordered_to(world: World) -> None:
+    world.publish(0, "10.0.0.1", Cause.DNS)
+    orders = CheckOrders()
+    world.reader = RowReader(world.segment, {}, orders)
+    assert (world.row().check_address, world.row().check_port) == (None, 81)  # as its line says
+    orders.publish(0, CheckOrder("10.0.0.9", 99))
+    assert (world.row().check_address, world.row().check_port) == ("10.0.0.9", 99)

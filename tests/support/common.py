@@ -7,6 +7,7 @@ import itertools
 import os
 import shutil
 import socket
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -41,7 +42,8 @@ PORTS = itertools.cycle(ports_of_this_process())
 
 def require_program(name: str) -> str:
     """The path of an external program; without it the test fails in CI and skips elsewhere."""
-    path = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin:/usr/local/sbin")
+    beside = f"{Path(sys.executable).parent}:/usr/sbin:/sbin:/usr/local/sbin"  # pip's scripts first
+    path = shutil.which(name) or shutil.which(name, path=beside)
     if path is None:
         reason = f"the program '{name}' is not installed (make test as root installs it)"
         if os.environ.get("CI"):

@@ -221,6 +221,7 @@ class Global(msgspec.Struct, frozen=True):
     log_host: str | None = None  # `log-send-hostname`; "": the host's own name
     node: str = ""
     description: str | None = None
+    product_name: str = ""  # as `show info` tells it; empty: the true one
     reloads_max: int | None = None  # `mworker-max-reloads`
     spread_checks_percent: int = 0
     max_spread_checks_ms: int | None = None

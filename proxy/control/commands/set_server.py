@@ -32,7 +32,8 @@ from proxy.control.commands.agent_orders import (
     sent,
     switched,
 )
-from proxy.control.commands.events.changes import note_server
+from proxy.control.commands.check_orders import aimed_at, aimed_at_port
+from proxy.control.commands.events.changes import note_aim, note_server
 from proxy.control.commands.in_force import InForce
 from proxy.control.commands.lookup import Lookup
 from proxy.control.rows.observation import Observed
@@ -41,6 +42,7 @@ from proxy.families import Families
 from proxy.runtime import now_ms, ring
 from proxy.server_news import BY_ORDER, Stand, Usable, lines
 from shm.agents import AgentSendingWriter
+from shm.check_orders import CheckOrder
 from shm.log_level import LogLevel
 from shm.names import NameOrderWriter
 from shm.slots import AdminTableWriter
@@ -50,9 +52,10 @@ from shm.steady import steady
 REPLACED = "This process is being replaced by a reload; nothing was changed, please try again."
 USAGE = (
     "usage: set server <backend>/<server> addr | agent | agent-addr | agent-port | agent-send | "
-    "fqdn | health | state | weight"
+    "check-addr | check-port | fqdn | health | state | weight"
 )
-UNSUPPORTED = {"check-addr": "addr", "check-port": "port"}  # HAProxy has them; the server's option
+
+AIMS = {"check-addr": aimed_at, "check-port": aimed_at_port}
 
 
 class SetServer:
@@ -103,8 +106,9 @@ class SetServer:
             Command(
                 ("set", "server"),
                 "<bk>/<srv> [opts]",
-                "change a server's state, weight, health, address, name or agent: addr, agent, "
-                "agent-addr, agent-port, agent-send, fqdn, health, state, weight",
+                "change a server's state, weight, health, address, name, check or agent: addr, "
+                "agent, agent-addr, agent-port, agent-send, check-addr, check-port, fqdn, health, "
+                "state, weight",
                 admin,
                 self.set_server,
             ),
@@ -226,13 +230,26 @@ class SetServer:
             self.write(observed, raw, orders)
         return []
 
-    def set_agent(self, words: list[str]) -> Answer | None:
-        """`set server b/s agent|agent-addr|agent-port|agent-send ...`; None: it is none of these.
+    def aim_checks(self, observed: Observed, order: CheckOrder) -> Answer:
+        """Let the checks of a server connect elsewhere from the next one on."""
+        assert observed.server.check is not None
+        self.refuse_if_replaced()
+        slot = observed.server.slot
+        self.report.runtime.check_orders.publish(slot, order)
+        note_aim(observed, order)
+        raw = steady(self.report.observer.table.admin, slot)
+        self.write(observed, raw, observed.orders)  # a reload sees that it moved
+        return []
+
+    def set_check_or_agent(self, words: list[str]) -> Answer | None:
+        """`set server b/s check-...|agent|agent-... ...`; None: it is none of these.
 
         Raises CommandError.
         """
         observed, rest = self.observed(words), words[2:]
         what = "".join(words[1:2])
+        if what in AIMS:
+            return self.aim_checks(observed, AIMS[what](observed, rest))
         if what == "agent":
             return self.publish_orders(observed, commanded(observed, "".join(rest[:1])))
         if what == "agent-addr":
@@ -293,7 +310,7 @@ class SetServer:
         return [f"{observed.weight} (initial {observed.server.balancing.weight})\n"]
 
     def set_server(self, words: list[str], level: Level) -> Answer:
-        """`set server b/s addr|fqdn|health|state|weight ...`."""
+        """`set server b/s addr|check-addr|check-port|fqdn|health|state|weight ...`."""
         observed = self.observed(words)
         what, rest = words[1:2], words[2:]
         if what == ["state"]:
@@ -307,12 +324,7 @@ class SetServer:
             return self.publish_state(observed, change)
         if what == ["fqdn"]:
             return self.set_name(observed, rest)
-        if what and what[0] in UNSUPPORTED:
-            raise CommandError(
-                f"'set server <srv> {what[0]}' is not supported yet: write "
-                f"'{UNSUPPORTED[what[0]]}' into the server's line and reload."
-            )
-        answer = self.set_agent(words)
+        answer = self.set_check_or_agent(words)
         if answer is None:
             raise CommandError(USAGE)
         return answer

@@ -2,7 +2,7 @@
 
 Several worker processes appear as one: counters are sums over all of them, limits are of all of
 them together. Generations before this one have fields of their own, numbered beyond HAProxy's.
-Fields of things that Millrace does not have (TLS, compression) are left out.
+Of things that Millrace does not have (TLS, compression) there is none: these fields are 0.
 """
 
 from __future__ import annotations
@@ -37,6 +37,12 @@ class Field(NamedTuple):
     text: str
 
 
+NO_TLS = "always 0: clients' TLS passes unopened"
+NO_COMPRESSION = "always 0: nothing is compressed"
+NOTHING_A_SECOND = (  # rates of these
+    *("SslRate", "SslFrontendKeyRate", "SslFrontendSessionReuse_pct", "SslBackendKeyRate"),
+    *("CompressBpsIn", "CompressBpsOut"),
+)
 FIELDS = (
     Field(0, "Name", "POS", "str", "name of the product"),
     Field(1, "Version", "POS", "str", "version of the product"),
@@ -58,6 +64,9 @@ FIELDS = (
     Field(17, "CurrConns", "MGP", "u32", "sessions open now"),
     Field(18, "CumConns", "MCP", "u32", "connections accepted"),
     Field(19, "CumReq", "MCP", "u32", "sessions begun"),
+    Field(20, "MaxSslConns", "MMP", "u32", NO_TLS),
+    Field(21, "CurrSslConns", "MGP", "u32", NO_TLS),
+    Field(22, "CumSslConns", "MCP", "u32", NO_TLS),
     Field(23, "Maxpipes", "CLP", "u32", "limit on pipes for splicing"),
     Field(24, "PipesUsed", "MGP", "u32", "pipes in use for splicing"),
     Field(25, "PipesFree", "MGP", "u32", "pipes kept for splicing"),
@@ -67,6 +76,19 @@ FIELDS = (
     Field(29, "SessRate", "MRP", "u32", "sessions begun in the last second"),
     Field(30, "SessRateLimit", "CLP", "u32", "limit on SessRate (0: none)"),
     Field(31, "MaxSessRate", "MRP", "u32", "highest SessRate"),
+    Field(32, "SslRate", "MRP", "u32", NO_TLS),
+    Field(33, "SslRateLimit", "CLP", "u32", NO_TLS),
+    Field(34, "MaxSslRate", "MMP", "u32", NO_TLS),
+    Field(35, "SslFrontendKeyRate", "MGP", "u32", NO_TLS),
+    Field(36, "SslFrontendMaxKeyRate", "MMP", "u32", NO_TLS),
+    Field(37, "SslFrontendSessionReuse_pct", "MGP", "u32", NO_TLS),
+    Field(38, "SslBackendKeyRate", "MRP", "u32", NO_TLS),
+    Field(39, "SslBackendMaxKeyRate", "MMP", "u32", NO_TLS),
+    Field(40, "SslCacheLookups", "MCP", "u32", NO_TLS),
+    Field(41, "SslCacheMisses", "MCP", "u32", NO_TLS),
+    Field(42, "CompressBpsIn", "MRP", "u32", NO_COMPRESSION),
+    Field(43, "CompressBpsOut", "MRP", "u32", NO_COMPRESSION),
+    Field(44, "CompressBpsRateLim", "CLP", "u32", NO_COMPRESSION),
     Field(47, "Tasks", "MGP", "u32", "sessions and listeners"),
     Field(48, "Run_queue", "MGP", "u32", "always 0: a relay has no queue of tasks"),
     Field(49, "Idle_pct", "MaP", "u32", "percentage of the last second that workers waited"),
@@ -122,7 +144,7 @@ class Info:
         values |= {
             "Memmax_MB": memory // MEGABYTE,
             "Memmax_bytes": memory,
-            "Name": PRODUCT,
+            "Name": settings.product_name or PRODUCT,
             "Version": __version__,
             "Release_date": RELEASE_DATE,
             "Build info": __version__,
@@ -149,6 +171,7 @@ class Info:
         segment, rate = report.runtime.segment, float(report.monitor.process.accepts.current)
         age_s = max(0.0, time.monotonic() - segment.created_ms / 1_000)
         return {
+            **dict.fromkeys(NOTHING_A_SECOND, 0.0),
             "Uptime_sec": age_s,
             "Start_time_sec": round(time.time() - age_s, 3),
             "ConnRate": rate,

@@ -6,7 +6,6 @@ backends are judged in which other servers take sessions than before. Knows no s
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -18,13 +17,12 @@ from proxy.control.rows.observation import Observer
 from proxy.control.rows.rates import Availability, Rate, Reading, SessionMeter
 from proxy.control.rows.service_counters import ServiceCounters
 from proxy.control.rows.summary import BackendSummary, summarize
+from proxy.kernel.processes import processor_ns
 from proxy.runtime import Runtime, now_ms
 from shm.changes import UsableServers
 from shm.counters import CounterReader
 from shm.processes import ProcessBoard
 from shm.states import ProcessCommand
-
-CLOCK_OF_PROCESS = 2  # linux/posix-timers.h: (~pid << 3) | CPUCLOCK_SCHED
 
 
 class ProcessMeter:
@@ -48,7 +46,7 @@ class ProcessMeter:
         used_ns = 0
         for pid in pids:
             with suppress(OSError):  # it ended a moment ago
-                self.busy_ns[pid] = time.clock_gettime_ns((~pid << 3) | CLOCK_OF_PROCESS)
+                self.busy_ns[pid] = processor_ns(pid)
                 used_ns += self.busy_ns[pid] - former.get(pid, self.busy_ns[pid])
         self.looked_ms = now_ms
         whole_ns = elapsed_ms * 1_000_000 * max(1, len(pids))
@@ -62,7 +60,7 @@ class Monitor:
         settings, segment = runtime.settings, runtime.segment
         self.servers = runtime.servers
         self.segment = segment
-        self.observer = Observer(self.servers, segment)
+        self.observer = Observer(self.servers, segment, runtime.check_orders)
         self.usable = UsableServers(segment)
         self.counters = CounterReader(segment)
         self.cleared = Cleared(segment)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from proxy.config.model.settings import Proxy, Server
 from proxy.server_table import ServerTable, configured_server
 from shm.agents import AgentReader
+from shm.check_orders import CheckOrders
 from shm.check_texts import CheckTextReader
 from shm.last_change import last_change_ms
 from shm.names import NameReader
@@ -122,7 +123,11 @@ class Observed(NamedTuple):
 class Observer:
     """Reads servers out of the segment. Any process."""
 
-    def __init__(self, servers: ServerTable, segment: Segment) -> None:
+    def __init__(
+        self, servers: ServerTable, segment: Segment, check_orders: CheckOrders | None = None
+    ) -> None:
+        """Without `check_orders` operators have ordered nothing about checks."""
+        self.check_orders = check_orders
         self.servers = servers
         self.segment = segment
         self.table = SlotTableReader(segment)
@@ -144,6 +149,8 @@ class Observer:
             steady(self.names.order, slot).name if server.resolvable else "",
             None if tracked is None else tracked.state,
         )
+        if self.check_orders is not None and server.check is not None:
+            standing = standing._replace(aimed=self.check_orders.read(slot))
         text = self.texts.of(slot, health.checked_ms) if server.check else ""
         agent_text, alone = "", None
         if server.agent is not None:

@@ -68,6 +68,13 @@ def _node(statement: Statement, draft: GlobalDraft) -> None:
     draft.node = name
 
 
+def _product_name(statement: Statement, draft: GlobalDraft) -> None:
+    name = statement.one("a name")
+    if not re.fullmatch(r"[A-Za-z0-9._-]+", name):
+        raise ConfigError("'product-name' expects a name of letters, digits, '.', '-' and '_'")
+    draft.product_name = name
+
+
 def _description(statement: Statement, draft: GlobalDraft) -> None:
     text = " ".join(statement.arguments)
     if not text:
@@ -145,6 +152,7 @@ GLOBAL_WORDS: Table[GlobalDraft] = {
     "master-worker": works(_master_worker),
     "description": works(_description),
     "node": works(_node),
+    "product-name": works(_product_name),
     "dns-accept-family": works(_accept_family),
     "default-path": works(_default_path),
     "spread-checks": works(_spread_checks),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from proxy.control.caller import note_change
 from proxy.control.rows.observation import CHECK_OFF, FDRAIN, MAINT_MASK, Observed
+from proxy.health.target import aim
+from shm.check_orders import CheckOrder
 from shm.states import AdminState
 
 
@@ -35,3 +37,13 @@ def note_server(observed: Observed, record: AdminState) -> None:
         note_change("address", now, address_text(record.address, record.port or observed.slot.port))
     checks = ("off" if flags & CHECK_OFF else "on" for flags in (before.flags, record.flags))
     note_change("checks", *checks)
+
+
+def note_aim(observed: Observed, order: CheckOrder) -> None:
+    """Note where the checks of a server connect to by an order, and where they did before it."""
+    assert observed.server.check is not None
+    places = []
+    for each in (observed.standing.aimed, order):
+        address, port = aim(observed.server.check, each)
+        places.append(address_text(address or observed.state.address, port or observed.state.port))
+    note_change("check", *places)

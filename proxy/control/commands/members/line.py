@@ -14,7 +14,7 @@ from proxy.config.drafts import ProxyDraft, ProxyKind, ServerDraft
 from proxy.config.lines.server.lines import one_server
 from proxy.config.lines.server.options import SERVER_OPTIONS, argument_count
 from proxy.config.lines.server.tls import TLS_OPTIONS
-from proxy.config.lines.table import Statement
+from proxy.config.lines.table import Statement, Treatment
 from proxy.config.linking.server import added_server
 from proxy.config.model.checks import ExternalCheck
 from proxy.config.model.settings import Origin, Proxy, Server
@@ -42,6 +42,13 @@ RELOADED = frozenset(  # these take what is made at the start
     }
 )
 NO_ARGUMENTS = "'server' expects <name> and <addr>[:<port>] as arguments."
+
+
+def accepted_words() -> list[str]:
+    """The options that such a server may have, in the order of the alphabet."""
+    taken = (Treatment.WORKS, Treatment.NO_EFFECT)
+    known = {name for name, word in SERVER_OPTIONS.items() if word.kind in taken}
+    return sorted(known - REFUSED - RELOADED)
 
 
 class AddedLine(msgspec.Struct, frozen=True):

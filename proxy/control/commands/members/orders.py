@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from proxy.config.model.settings import Proxy, Server
 from proxy.control.command import Answer, Command, CommandError, Level, Piece
 from proxy.control.commands.members.applied import Applied, told
-from proxy.control.commands.members.line import AddedLine, read_line
+from proxy.control.commands.members.line import AddedLine, accepted_words, read_line
 from proxy.control.commands.members.slots import Slots
 from proxy.control.commands.set_server import SetServer
 from proxy.control.rows.observation import MAINT_MASK, Observed
@@ -20,6 +20,7 @@ from proxy.control.rows.report import Report
 from proxy.members.static import static_state
 from proxy.members.table_changes import ServerMembers, encode_member
 from proxy.runtime import now_ms
+from shm.check_orders import AS_CONFIGURED
 from shm.log_level import LogLevel
 from shm.members import LINE_BYTES_MAX
 from shm.states import AdminState
@@ -37,7 +38,7 @@ IN_FILE = (
 
 
 class MemberOrders:
-    """Two commands of administrators."""
+    """Commands of administrators."""
 
     def __init__(self, report: Report, orders: SetServer, members: ServerMembers) -> None:
         """`members` keep the table of `report`, and have brought it up to date."""
@@ -57,6 +58,13 @@ class MemberOrders:
                 "add a server to a backend, in maintenance at first",
                 Level.ADMIN,
                 self.add,
+            ),
+            Command(
+                ("add", "server", "help"),
+                "",
+                "list the words that 'add server' takes",
+                Level.ADMIN,
+                lambda _words, _level: [f"{word}\n" for word in accepted_words()],
             ),
             Command(
                 ("del", "server"),
@@ -119,6 +127,7 @@ class MemberOrders:
         self._orders.writer.publish(
             slot, AdminState(int(line.administration), -1, None, 0, 0, now_ms())
         )
+        self._report.runtime.check_orders.publish(slot, AS_CONFIGURED)
         self._report.monitor.forget(slot)
         change = writer.add(slot, encoded, static_state(server))
         self._slots.taken(proxy.backend_index, slot)
