@@ -140,10 +140,9 @@ class Builder(msgspec.Struct, frozen=True):
             segment = _new_segment(shape, None if former is None else former.segment)
             undo.callback(segment.close)
             check_orders = CheckOrders()
-            fill = self._fill(
+            handover = yield from self._fill(
                 segment, prepared, configured, now_ms, check_orders, old=old, older=older
             )
-            handover = yield from fill
             log = self.open_log(settings)
             undo.callback(log.close)
             bells = Bells.create(workers, segment.shape.runners)
