@@ -178,6 +178,15 @@ frontend following
   tcp-request content track-sc0 req.ssl_sni table names
   use_backend two if {{ req.ssl_sni two.test }}
   default_backend one
+frontend counted
+  bind 127.0.0.11:{port}
+  tcp-request connection track-sc0 src table sources
+  tcp-request connection reject if {{ sc0_conn_cur gt 3 }}
+  tcp-request connection reject if {{ src_conn_rate(sources) gt 9 }}
+  tcp-request connection reject if {{ sc_get_gpc(1,0) gt 0 }}
+  default_backend one
+backend sources
+  stick-table type ip size 9 store conn_cur,conn_rate(9s),gpc(2)
 backend names
   stick-table type string len 99 size 9 store conn_cur
 backend one
@@ -279,6 +288,12 @@ def test_a_key_of_bytes_is_waited_for(listed: Listed) -> None:
     assert verdict == "following: goes to one by default_backend."
 
 
+def test_what_an_entry_would_say_is_named_as_in_the_rule(listed: Listed) -> None:
+    [verdict, *lines] = listed.says("127.0.0.1 frontend=counted")
+    assert verdict == "counted: depends on sc0_conn_cur, src_conn_rate, sc_get_gpc(1,0)."
+    assert "reject or not, which depends on sc0_conn_cur: " in lines[1]
+
+
 def test_a_header_names_the_client(listed: Listed) -> None:
     assert listed.says("127.0.0.1 frontend=headed")[0] == "headed: depends on src."
     [_, connection, session] = listed.says("127.0.0.8 frontend=headed")
@@ -324,4 +339,5 @@ def test_a_question_counts_nothing_and_errors_are_told(listed: Listed) -> None:
         "either",
         "noting",
         "following",
+        "counted",
     ]

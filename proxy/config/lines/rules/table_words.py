@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from proxy.config.model.rules import TableName
 from proxy.config.text.messages import ConfigError
-from shm.tables.shape import TableData, data_number
+from shm.tables.shape import ELEMENT_BITS, TableData, data_number
 
 TRACKED = ("0", "1", "2")  # entries that a session may follow
 OF_SOURCE = len(TRACKED)  # in their place: the entry of the client's address
@@ -171,6 +171,21 @@ def entry_asked(name: str, words: tuple[str, ...]) -> EntryQuestion:
 def entry_numbers(name: str, asked: EntryQuestion) -> tuple[int, int, int]:
     """The arguments of its C function, with OWN_TABLE while the table is not known."""
     return asked.place, OWN_TABLE, data_number(ENTRY_FETCHES[name].data, asked.element)
+
+
+def entry_word(action: str, numbers: tuple[int, ...]) -> str:
+    """A fetch of this action and these arguments as it may be written; "" if none is so."""
+    place, _, number = numbers[:3]
+    kind, element = divmod(number, 1 << ELEMENT_BITS)
+    before = "src_" if place == OF_SOURCE else f"sc{place}_"
+    for name, word in ENTRY_FETCHES.items():
+        if word.name != action or word.data.number != kind:
+            continue
+        if name.startswith(before):
+            return f"{name}({element})" if word.indexed else name
+        if word.indexed and name.startswith("sc_") and place != OF_SOURCE:
+            return f"{name}({element},{place})"
+    return ""
 
 
 def table_asked(name: str, words: tuple[str, ...]) -> TableName:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
+from proxy.config.lines.rules.table_words import entry_word
 from proxy.config.model.rules import Condition, Converter, Rule, RuleAction, Term
 from proxy.config.model.settings import Settings
 from proxy.lists.changing.kinds import Lists
@@ -50,8 +51,14 @@ class Known(NamedTuple):
     def missing(self, term: Term) -> tuple[str, ...]:
         """What a term looks at that was not told: its fetch, or converters."""
         if term.fetch not in self.fetches:
-            return (term.fetch,)
+            return (_word_of(term),)
         return tuple(each.name for each in term.converters if not _is_pure(each))
+
+
+def _word_of(term: Term) -> str:
+    """What a term looks at, as it stands in rules."""
+    of_entry = term.fetch.startswith("entry_") and entry_word(term.fetch, term.numbers)
+    return of_entry or term.fetch
 
 
 def _is_pure(converter: Converter) -> bool:
