@@ -130,10 +130,12 @@ class Acceptor:
     ) -> None:
         while True:
             await self._open.wait()
+            await queue.client()
+            if not self._open.is_set():
+                continue
             try:  # accepted here and not in the loop: there a pause could lose a connection
                 connection = take(listening)
             except BlockingIOError:
-                await queue.client()
                 continue
             except OSError as error:
                 if error.errno in OVERLOAD:
