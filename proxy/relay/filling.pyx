@@ -85,7 +85,7 @@ cdef int engine_fill(
     fill_bells(engine, runtime.bells)
     fill_servers(engine, runtime.servers, runtime.bells)
     fill_tables(engine, runtime)
-    engine.journal_seen = load_acquire(&engine.view.journal.head)
+    engine.journal_seen = engine.journal_ended = load_acquire(&engine.view.journal.head)
     fill_backends(engine, runtime, capacity, rulesets)
     engine.log = &access_logs.log
     engine.judge = rulesets.judge

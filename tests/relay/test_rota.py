@@ -6,9 +6,11 @@ import random
 from collections import Counter
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from proxy.config.model.settings import Balance
 from shm.states import AdminFlag
 from tests.support.common import wait_for
 from tests.support.generated import examples
@@ -90,12 +92,25 @@ def sees_all(relay: RelayUnderTest) -> bool:
     return bool(relay.status(0).generation_seen == relay.call("table_generation"))
 
 
-def test_an_order_costs_a_relay_one_look_however_many_servers_there_are() -> None:
+@pytest.mark.parametrize(
+    ("balance", "maxconn", "looks"),
+    [
+        (Balance.ROUNDROBIN, 0, 1),
+        (Balance.ROUNDROBIN, 10, 2),  # for turns, and for sessions that may have to end
+        (Balance.RANDOM, 0, 2),
+        (Balance.LEASTCONN, 10, 1),
+    ],
+)
+def test_an_order_costs_a_relay_the_same_looks_however_many_servers_there_are(
+    balance: Balance, maxconn: int, looks: int
+) -> None:
     with Server(named("0")) as server:
         costs = []
         for count in (10, 1_000):
-            servers = [RelayServer(*server.address)] * count
-            with RelayUnderTest(servers) as relay:
+            servers = [RelayServer(*server.address, maxconn=maxconn)] * count
+            with RelayUnderTest(servers, balance=balance) as relay:
+                relay.administer(count - 1, flags=AdminFlag.FMAINT)
+                wait_for(lambda: sees_all(relay), 5, "the first look, at all servers")
                 before = relay.counters()
                 for number in range(20):
                     flags = AdminFlag(0) if number % 2 else AdminFlag.FMAINT
@@ -106,4 +121,4 @@ def test_an_order_costs_a_relay_one_look_however_many_servers_there_are() -> Non
                     assert receive_all(client) == b"0"
             work = ("slot_refreshes", "schedule_builds")
             costs.append([after[name] - before[name] for name in work])
-        assert costs == [[20, 0], [20, 0]]
+        assert costs == [[20 * looks, 0], [20 * looks, 0]]

@@ -243,7 +243,7 @@ cdef struct Backend:
     Schedule *schedule  # the relay's own; NULL: turns are those of the rota
     Rota *rota  # NULL: it has no turns, or one that warms up (balance/rota.pxd)
     uint64_t generation_seen  # table_generation at the last look for a newer schedule
-    uint64_t generation_ended  # of the backend at the last look for sessions to end
+    uint8_t looked_at  # at all its servers, for sessions to end; from then on the journal tells
     void *delivered  # Schedule from the main thread, not looked at yet; exchanged atomically
     uint32_t index
     uint32_t first_slot
@@ -336,6 +336,7 @@ cdef struct Engine:
     uint64_t *lists_seen  # up to which epoch nothing of them is looked at here
     uint64_t generation_seen
     uint64_t journal_seen  # position up to which rotas go by the journal
+    uint64_t journal_ended  # the same of looks for sessions to end
     uint8_t rotas_behind  # a server could not be read: they look at each again
     uint64_t orders_seen  # of client orders, at the last look at them
     uint64_t command
