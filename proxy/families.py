@@ -11,7 +11,6 @@ from proxy.server_news import LoggedServer, ServerChange, Stand
 from proxy.server_table import ServerTable
 from shm.segment import Segment
 from shm.slots import SlotTableReader
-from shm.standing import FDRAIN, FMAINT, IDRAIN, IMAINT, MAINT_MASK, RMAINT
 from shm.states import Operational
 from shm.steady import steady
 
@@ -44,16 +43,7 @@ class Families:
         return steady(self._reader.server, slot).weight > 0
 
     def _stand(self, slot: int) -> Stand:
-        view = steady(self._reader.server, slot)
-        flags = steady(self._reader.administration, slot).flags
-        admin = flags & FDRAIN | (FMAINT if flags & MAINT_MASK else 0)
-        tracked_slot = self._servers[slot].tracked_slot
-        if tracked_slot is not None:
-            tracked = steady(self._reader.server, tracked_slot)
-            admin |= (IMAINT if tracked.maint else 0) | (IDRAIN if tracked.drain else 0)
-        if view.maint and not admin & (FMAINT | IMAINT):
-            admin |= RMAINT
-        return Stand(view.operational, admin, view.weight > 0, view.backup)
+        return Stand(*steady(self._reader.stand, slot))
 
     def before(self, slot: int, operational: int, after: dict[int, Stand]) -> dict[int, Stand]:
         """How they stood before a worker moved the first one from `operational`.

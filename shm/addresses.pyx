@@ -3,21 +3,32 @@
 import ipaddress
 
 from libc.stdint cimport uint8_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memcmp, memcpy, memset
 
 cdef extern from "<arpa/inet.h>" nogil:
     enum:
         AF_INET
         AF_INET6
+    enum:
+        INET6_ADDRSTRLEN
     int inet_pton(int family, const char *text, void *address)
+    const char *inet_ntop(int family, const void *address, char *text, unsigned int size)
+
+cdef enum:
+    EMBEDDING_BYTES = 10  # zeros in front of an IPv4 address within an IPv6 one
+
+cdef uint8_t[EMBEDDING_BYTES] ZEROS
+memset(ZEROS, 0, sizeof(ZEROS))
 
 
 cdef object address_text(uint8_t family, const uint8_t *address):
-    if family == 4:
-        return str(ipaddress.IPv4Address(address[:4]))
-    if family == 6:
-        return str(ipaddress.IPv6Address(address[:16]))
-    return None
+    cdef char text[INET6_ADDRSTRLEN]
+    if family == 6 and memcmp(address, ZEROS, EMBEDDING_BYTES) == 0:
+        return str(ipaddress.IPv6Address(address[:16]))  # inet_ntop writes some in two notations
+    if family != 4 and family != 6:
+        return None
+    inet_ntop(AF_INET if family == 4 else AF_INET6, address, text, sizeof(text))
+    return (<bytes>text).decode("ascii")
 
 
 cdef uint8_t address_bytes(object text, uint8_t *address) except 255:

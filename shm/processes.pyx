@@ -5,6 +5,7 @@ supervisor, and for any process to read; `ProcessSelf` writes a child's own reco
 """
 
 from libc.stdint cimport uint32_t, uint64_t
+from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 from shm.atomics cimport (
     count, fetch_add, load32_acquire, load_acquire, store32_release, store_release)
@@ -12,6 +13,9 @@ from shm.layout cimport OWNER_CLOSES, Process
 from shm.segment cimport Segment
 
 from typing import NamedTuple
+
+cdef extern from "<sched.h>" nogil:
+    int sched_yield()
 
 
 class ProcessStatus(NamedTuple):
@@ -36,6 +40,20 @@ cdef Process *process_at(Segment segment, uint32_t process) except NULL:
     return &segment.view.processes[process]
 
 
+cdef uint64_t clock_ns() noexcept:
+    cdef timespec now
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    return <uint64_t>now.tv_sec * 1_000_000_000 + <uint64_t>now.tv_nsec
+
+
+cdef bint relay_behind(
+        Segment segment, uint32_t worker, uint64_t generation, uint64_t ready) noexcept:
+    """Whether a worker in the state `ready` goes by an older table."""
+    cdef Process *record = &segment.view.processes[worker]
+    return load_acquire(&record.state) == ready and (
+        load_acquire(&record.generation_seen) < generation)
+
+
 cdef class ProcessBoard:
     """All process records. Any process may read, the supervisor only may write."""
 
@@ -53,6 +71,31 @@ cdef class ProcessBoard:
             load_acquire(&record.state), load_acquire(&record.main_beat_ms),
             load_acquire(&record.relay_beat_ms), load_acquire(&record.generation_seen),
             load_acquire(&record.late_checks), load_acquire(&record.applied))
+
+    def relays_behind(self, uint64_t generation, uint64_t ready):
+        """The workers in this state whose relays have not seen this generation of the table."""
+        cdef uint32_t worker
+        return [
+            worker for worker in range(self.segment.view.header.workers)
+            if relay_behind(self.segment, worker, generation, ready)]
+
+    def relays_see(self, uint64_t generation, uint64_t ready, uint64_t moment_ns) -> bool:
+        """Whether the relays of all workers in this state have seen it; waits for so long at most.
+
+        The core is given to whoever wants it meanwhile.
+        """
+        cdef uint64_t until = 0
+        cdef uint32_t worker = 0
+        while worker < self.segment.view.header.workers:
+            if not relay_behind(self.segment, worker, generation, ready):
+                worker += 1
+                continue
+            if until == 0:
+                until = clock_ns() + moment_ns
+            elif clock_ns() >= until:
+                return False
+            sched_yield()
+        return True
 
     def started(self, uint32_t process, uint64_t pid, uint64_t now_ms, uint64_t restarts) -> None:
         """Write the record of a new child.

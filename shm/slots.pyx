@@ -19,10 +19,15 @@ from shm.eligibility cimport (
     ServerView, admin_compose, admin_read, ordered_away, server_view, warmth, whole_weight)
 from shm.latch cimport agent_read, agent_write, latch_read, latch_write
 from shm.records cimport (
-    AdminRecord, AgentOrder, AgentRecord, HealthRecord, SlotRecord, SlotStatic)
+    ADMIN_FDRAIN, ADMIN_FMAINT, ADMIN_MASK_DRAIN, ADMIN_MASK_MAINT, SLOT_RMAINT, AdminRecord,
+    AgentOrder, AgentRecord, HealthRecord, SlotRecord, SlotStatic)
 from shm.segment cimport Segment, View
 
 from shm.states import AdminState, HealthState, ServerState, SlotState, StaticState
+
+cdef enum:  # bits of HAProxy's administrative state that no record has (standing.py)
+    STAND_IMAINT = 0x02
+    STAND_IDRAIN = 0x10
 
 WARM_STEPS = eligibility.WARM_STEPS  # of which a server's whole weight has so many
 
@@ -150,6 +155,29 @@ cdef class SlotTableReader:
             bool(server.eligible), bool(server.backup), bool(server.maint), bool(server.drain),
             bool(server.check_off), server.health_order, server.health_orders,
             server.maxconn, server.warm_from_ms, server.goings)
+
+    def stand(self, uint32_t slot):
+        """How a server stands: operational state, HAProxy's administrative state, weight, backup.
+
+        The second has FMAINT for whatever maintenance was ordered, and RMAINT only without another.
+        """
+        cdef ServerView server, tracked
+        cdef AdminRecord record
+        cdef View *view = &self.segment.view
+        cdef uint32_t admin = 0
+        self.check(slot)
+        cdef uint32_t follows = view.statics[slot].tracked_plus_one
+        tracked.maint = tracked.drain = False
+        if not (server_view(view, slot, &server) and admin_read(view, slot, &record)) or (
+                follows != 0 and not server_view(view, follows - 1, &tracked)):
+            raise BlockingIOError(f"the records of slot {slot} do not hold still")
+        admin |= ADMIN_FMAINT if record.flags & ADMIN_MASK_MAINT else 0
+        admin |= ADMIN_FDRAIN if record.flags & ADMIN_MASK_DRAIN else 0
+        admin |= STAND_IMAINT if tracked.maint else 0
+        admin |= STAND_IDRAIN if tracked.drain else 0
+        if server.maint and not admin & (ADMIN_FMAINT | STAND_IMAINT):
+            admin |= SLOT_RMAINT
+        return server.operational, admin, server.weight > 0, bool(server.backup)
 
     def eligible(self, uint32_t backend) -> int:
         """How many servers of a backend take sessions at the moment."""

@@ -32,6 +32,45 @@ def take_client(listening: socket.socket) -> socket.socket:
     return listening.accept()[0]
 
 
+class ListenQueue:
+    """Tells when a client may be in the kernel's queue of a listening socket.
+
+    The loop watches the socket from the first wait on, and until a client comes that nobody waits
+    for: as a rule a client costs no change of what is watched.
+    """
+
+    def __init__(self, listening: socket.socket) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._listening = listening
+        self._waiting: asyncio.Future[None] | None = None
+        self._watched = False
+
+    async def client(self) -> None:
+        """Return when one may be there, or at `wake`."""
+        self._waiting = self._loop.create_future()
+        if not self._watched:
+            self._watched = True
+            self._loop.add_reader(self._listening, self._ready)
+        await self._waiting
+
+    def _ready(self) -> None:
+        if not self.wake():
+            self.leave()
+
+    def wake(self) -> bool:
+        """End the wait; False if there is none."""
+        if self._waiting is None or self._waiting.done():
+            return False
+        self._waiting.set_result(None)
+        return True
+
+    def leave(self) -> None:
+        """Watch no more."""
+        if self._watched:
+            self._watched = False
+            self._loop.remove_reader(self._listening)
+
+
 class Acceptor:
     """Accepts for several listening sockets under one limit.
 
@@ -52,13 +91,13 @@ class Acceptor:
         self.tasks: set[asyncio.Task[None]] = set()  # the loop alone would forget them
         self._open = asyncio.Event()
         self._open.set()
-        self._knocks: set[asyncio.Future[None]] = set()
+        self._queues: set[ListenQueue] = set()
 
     def pause(self) -> None:
         """Accept no more; clients that were accepted leave with the answer that they are owed."""
         self._open.clear()
-        for knock in self._knocks:
-            _wake(knock)
+        for queue in self._queues:
+            queue.wake()
         for client in self.clients:
             client.leaving = True
 
@@ -78,12 +117,25 @@ class Acceptor:
         Raises OSError when the socket cannot be accepted from at all.
         """
         listening.setblocking(False)
+        queue = ListenQueue(listening)
+        self._queues.add(queue)
+        try:
+            await self._accept(listening, queue, serve, take)
+        finally:
+            self._queues.discard(queue)
+            queue.leave()
+
+    async def _accept(
+        self, listening: socket.socket, queue: ListenQueue, serve: Serve, take: Take
+    ) -> None:
         while True:
             await self._open.wait()
+            await queue.client()
+            if not self._open.is_set():
+                continue
             try:  # accepted here and not in the loop: there a pause could lose a connection
                 connection = take(listening)
             except BlockingIOError:
-                await self._knock(listening)
                 continue
             except OSError as error:
                 if error.errno in OVERLOAD:
@@ -99,18 +151,6 @@ class Acceptor:
             client.task = task = asyncio.create_task(self.serve(connection, serve, client))
             self.tasks.add(task)
             task.add_done_callback(self.ended)
-
-    async def _knock(self, listening: socket.socket) -> None:
-        """Return when a client may be in the queue, or accepting was paused."""
-        loop = asyncio.get_running_loop()
-        knock = loop.create_future()
-        self._knocks.add(knock)
-        loop.add_reader(listening, _wake, knock)
-        try:
-            await knock
-        finally:
-            loop.remove_reader(listening)
-            self._knocks.discard(knock)
 
     def ended(self, task: asyncio.Task[None]) -> None:
         """Forget a connection; the others go on, whatever it died of."""
@@ -129,8 +169,3 @@ class Acceptor:
             connection.close()
             self.clients.discard(client)
             self.places.leave(client)
-
-
-def _wake(knock: asyncio.Future[None]) -> None:
-    if not knock.done():
-        knock.set_result(None)

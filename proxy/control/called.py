@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from proxy.control.call import CALL_BYTES_MAX, RUNNING, decode
 from proxy.control.caller import Caller
-from proxy.control.command import Command, Level
+from proxy.control.command import CommandTable, Level
 from proxy.control.command_line import CommandLine
 from proxy.control.commands.sessions.generations import Sessions
 from proxy.control.commands.sessions.show_sess import ShowSess
@@ -31,7 +31,7 @@ class CalledGeneration(NamedTuple):
     """The generation of a process: the pid that it is shown with, and its commands."""
 
     pid: int
-    commands: list[Command]
+    commands: CommandTable
 
 
 class Called:
@@ -40,7 +40,7 @@ class Called:
     def __init__(
         self,
         report: Report,
-        commands: list[Command],
+        commands: CommandTable,
         turns: Turns,
         timeout_ms: int,
         note: Callable[[str], None],
@@ -51,7 +51,7 @@ class Called:
         self.turns = turns
         self.timeout_ms = timeout_ms
         self.note = note
-        self._of_old: dict[int, list[Command]] = {}  # by number of the generation
+        self._of_old: dict[int, CommandTable] = {}  # by number of the generation
 
     async def serve(self, stream: socket.socket, client: Client) -> None:
         """One conversation; raises TimeoutError or OSError, as that ends."""
@@ -95,11 +95,13 @@ class Called:
                 return CalledGeneration(pid, self._of_old[each.number])
         return None
 
-    def _commands_of(self, number: int) -> list[Command]:
+    def _commands_of(self, number: int) -> CommandTable:
         """What is answered for an older generation; the same for all its callers."""
         known = self._of_old.get(number)
         if known is not None:
             return known
         sessions = Sessions(self.report, number)
         shared = [each for each in self.commands if each.words in OF_THE_PROGRAM]
-        return [*ShowSess(sessions).commands(), *Shutdown(sessions).commands(), *shared]
+        return CommandTable(
+            [*ShowSess(sessions).commands(), *Shutdown(sessions).commands(), *shared]
+        )

@@ -16,6 +16,7 @@ from contextvars import ContextVar
 from proxy.control.places import Client
 
 CREDENTIALS = struct.Struct("3i")  # struct ucred of unix(7): pid, uid, gid
+NO_USER = -1  # of a client that is not local
 
 KEYS_BYTES = 4_096  # that end an answer which goes on until then
 
@@ -81,11 +82,11 @@ def _hear(said: asyncio.Future[None]) -> None:
 
 def client_name(connection: socket.socket) -> str:
     """`uid 0 (pid 4711)` of a local client, by unix(7); the address of another."""
-    if connection.family != socket.AF_UNIX:
-        peer = connection.getpeername()
-        return f"{peer[0]}:{peer[1]}"
     raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)
     pid, uid, _ = CREDENTIALS.unpack(raw)
+    if uid == NO_USER:
+        peer = connection.getpeername()
+        return f"{peer[0]}:{peer[1]}"
     return f"uid {uid} (pid {pid})"
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, Protocol, Self, TypeAlias
 
 from shm.log_level import LogLevel
@@ -79,6 +79,26 @@ Answer: TypeAlias = Iterable[Piece]
 Run: TypeAlias = Callable[[list[str], Level], Answer]
 
 
+class CommandTable:
+    """Commands, found by the words that a line begins with. Made once for all conversations."""
+
+    def __init__(self, commands: Iterable[Command]) -> None:
+        self._by_words = {command.words: command for command in commands}
+        self._longest = max(map(len, self._by_words), default=0)
+
+    def __iter__(self) -> Iterator[Command]:
+        """All of them."""
+        return iter(self._by_words.values())
+
+    def find(self, words: list[str]) -> Command | None:
+        """The command with the most words that the line begins with."""
+        for length in range(min(len(words), self._longest), 0, -1):
+            found = self._by_words.get(tuple(words[:length]))
+            if found is not None:
+                return found
+        return None
+
+
 class Payload(str):
     """What followed a line that ends in `<<`, as the last word of a command that takes it."""
 
@@ -86,6 +106,8 @@ class Payload(str):
 
 
 ASKING = frozenset({"get", "operator", "show", "user", "wait", *MODES})  # what changes nothing
+_WORD = re.compile(r"[^ \t\r\n]+")
+_PAYLOAD = re.compile(r"[ \t]<<[ \t]*$")
 DATA = frozenset({"acl", "map", "table"})
 
 
@@ -117,6 +139,8 @@ class Command(NamedTuple):
 
 def split_words(line: str) -> list[str]:
     r"""Words of a command line; a backslash takes the next character as it is."""
+    if "\\" not in line:
+        return _WORD.findall(line)
     words: list[str] = []
     word: list[str] = []
     escaped = started = False
@@ -136,11 +160,13 @@ def split_words(line: str) -> list[str]:
 
 def wants_payload(line: str) -> bool:
     """Whether lines of a payload follow."""
-    return re.search(r"[ \t]<<[ \t]*$", line) is not None
+    return "<<" in line and _PAYLOAD.search(line) is not None
 
 
 def split_commands(line: str) -> list[str]:
     r"""Commands of a line, separated by `;` (`\;` is not a separator)."""
+    if ";" not in line:
+        return [line]
     commands = [""]
     escaped = False
     for character in line:

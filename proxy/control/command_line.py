@@ -7,7 +7,8 @@ text out.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cached_property, partial
+from typing import ClassVar
 
 from proxy.config.text.messages import ConfigError
 from proxy.config.text.units import parse_time_ms
@@ -17,6 +18,7 @@ from proxy.control.command import (
     Answer,
     Command,
     CommandError,
+    CommandTable,
     Feedback,
     Level,
     Payload,
@@ -33,15 +35,21 @@ UNKNOWN = "Unknown command. Please enter one of the following commands only:"
 UNKNOWN_BUT = "Unknown command, but maybe one of the following ones is a better match:"
 HELP = "The following commands are valid at this level:"
 
+OWN_WORDS_MAX = 3  # of a command of the conversation itself
 SEVERITY_FORMS = ("none", "number", "string")
 
 
 class CommandLine:
-    """The state of one conversation; `commands` are those of all families."""
+    """The state of one conversation; `commands` are those of all families.
+
+    The commands of the conversation itself are made when one is asked for.
+    """
+
+    _own_words: ClassVar[dict[type[CommandLine], frozenset[tuple[str, ...]]]] = {}
 
     def __init__(
         self,
-        commands: list[Command],
+        commands: CommandTable,
         level: Level,
         timeout_ms: int = 0,
         note: Callable[[str], None] = lambda _text: None,
@@ -54,13 +62,30 @@ class CommandLine:
         self.ended = False
         self.severity = "none"  # one of SEVERITY_FORMS
         self.modes: set[str] = set()  # those of MODES that are on
+        self._families = commands
+        known = self._own_words.get(type(self))
+        self._is_own = frozenset(each.words for each in self._table) if known is None else known
+        self._own_words[type(self)] = self._is_own
+
+    @cached_property
+    def _table(self) -> CommandTable:
+        """What the conversation itself answers to."""
+        return CommandTable([*self.own(), *self.closing_commands])
+
+    @cached_property
+    def commands(self) -> list[Command]:
+        """All but the closing ones, in the order of the help list."""
+        return sorted([*self._families, *self.own()], key=lambda command: command.words)
+
+    @cached_property
+    def closing_commands(self) -> list[Command]:
+        """What ends the help list."""
         lowest = Level.USER
-        self.closing_commands = [
+        return [
             Command(("help",), "[<command>]", "list matching or all commands", lowest, self.help),
             Command(("prompt",), "", "toggle interactive mode", lowest, self.prompt),
             Command(("quit",), "", "end the connection", lowest, self.quit),
         ]
-        self.commands = sorted([*commands, *self.own()], key=lambda command: command.words)
 
     def own(self) -> list[Command]:
         """What changes or shows the conversation itself."""
@@ -150,13 +175,13 @@ class CommandLine:
         return f"[{level.value if self.severity == 'number' else level.name.lower()}]: {feedback}"
 
     def find(self, words: list[str]) -> Command | None:
-        """The command that a line begins with."""
-        candidates = [
-            command
-            for command in (*self.commands, *self.closing_commands)
-            if tuple(words[: len(command.words)]) == command.words
-        ]
-        return max(candidates, key=lambda command: len(command.words), default=None)
+        """The command that a line begins with, the one with the most words."""
+        found = self._families.find(words)
+        begun = {tuple(words[:length]) for length in range(1, OWN_WORDS_MAX + 1)}
+        own = self._table.find(words) if not begun.isdisjoint(self._is_own) else None
+        if found is None or own is None:
+            return found or own
+        return found if len(found.words) >= len(own.words) else own
 
     @property
     def shown(self) -> list[Command]:

@@ -25,6 +25,7 @@ MAIL_LOOK_SECONDS = 0.05  # between two looks: a lost ring costs no more
 IN_FORCE_SECONDS_MAX = 0.1  # for relays to see an order: a busy one looks within milliseconds
 APPLIED_SECONDS_MAX = 1.0  # for workers to go by a change of servers
 EVENTS_LOOK_SECONDS = 0.25  # between two looks for a client that follows the events
+IN_FORCE_MOMENT_NS = 100_000  # a relay that waits looks within it; control gives it the core
 IN_FORCE_LOOK_SECONDS = 0.0005  # between two looks whether they have
 SESSIONS_SECONDS_MAX = 0.5  # for a relay to answer a question about sessions, each page anew
 SESSIONS_LOOK_SECONDS = 0.0005  # between two looks whether it has

@@ -20,7 +20,7 @@ import uvloop
 from proxy.control.acceptor import Acceptor
 from proxy.control.call import take_stream
 from proxy.control.called import Called
-from proxy.control.command import Command, Level
+from proxy.control.command import Command, CommandTable, Level
 from proxy.control.command_line import LEVEL_NAMES, CommandLine
 from proxy.control.commands.clear_counters import ClearCounters
 from proxy.control.commands.clients.frontends import Frontends
@@ -124,13 +124,15 @@ class Control:
         self.orders = orders
         clients = (self.report, ClientOrdersWriter(segment), orders.in_force)
         self.members = MemberOrders(self.report, orders, members)
-        self.commands = [
-            *all_commands(self.report, self.mail, orders, lambda: self.me.beat(now_ms())),
-            *self.members.commands(),
-            *WaitCommand(self.members.removable).commands(),
-            *Frontends(*clients, orders.refuse_if_replaced).commands(),
-            *ClientLimits(*clients, orders.refuse_if_replaced).commands(),
-        ]
+        self.commands = CommandTable(
+            [
+                *all_commands(self.report, self.mail, orders, lambda: self.me.beat(now_ms())),
+                *self.members.commands(),
+                *WaitCommand(self.members.removable).commands(),
+                *Frontends(*clients, orders.refuse_if_replaced).commands(),
+                *ClientLimits(*clients, orders.refuse_if_replaced).commands(),
+            ]
+        )
         self.turns = Turns()
         self.stats_timeout_ms = runtime.settings.globals.stats_timeout_ms
         failed, paused = self.connection_failed, self.monitor.accept_paused

@@ -32,11 +32,23 @@ async def send(connection: socket.socket, data: bytes, seconds: float, client: C
     """Send everything, or raise TimeoutError when the reader takes nothing for so long."""
     loop = asyncio.get_running_loop()
     for start in range(0, len(data), ANSWER_CHUNK_BYTES):
-        client.waited_for()
-        async with asyncio.timeout(seconds):
-            await loop.sock_sendall(connection, data[start : start + ANSWER_CHUNK_BYTES])
-        client.served()
-        await asyncio.sleep(0)  # a fast reader must not keep the heartbeat waiting
+        if start != 0:
+            await asyncio.sleep(0)  # a fast reader must not keep the heartbeat waiting
+        part = data[start : start + ANSWER_CHUNK_BYTES]
+        rest = part[send_now(connection, part) :]
+        if rest:
+            client.waited_for()
+            async with asyncio.timeout(seconds):
+                await loop.sock_sendall(connection, rest)
+            client.served()
+
+
+def send_now(connection: socket.socket, data: bytes) -> int:
+    """Send what there is room for; how many bytes."""
+    try:
+        return connection.send(data)
+    except BlockingIOError:
+        return 0
 
 
 async def discard(connection: socket.socket, seconds: float) -> None:
@@ -120,9 +132,12 @@ class StatsConversation:
 
     async def more(self) -> bool:
         """Receive more; False at the end."""
-        async with asyncio.timeout(self.timeout_seconds):
-            loop = asyncio.get_running_loop()
-            data = await loop.sock_recv(self.connection, READ_BYTES)
+        try:
+            data = self.connection.recv(READ_BYTES)
+        except BlockingIOError:
+            async with asyncio.timeout(self.timeout_seconds):
+                loop = asyncio.get_running_loop()
+                data = await loop.sock_recv(self.connection, READ_BYTES)
         self.client.asks()
         self.received += data
         return bool(data)

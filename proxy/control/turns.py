@@ -7,8 +7,7 @@ much is asked, nor on how many ask at the same time. Who wants to go on queues u
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from itertools import islice
 
 from proxy.control.command import Flush, Pause, Piece
@@ -20,18 +19,33 @@ async def whole(pause: Pause) -> None:
     await pause.over()
 
 
-def portion(pieces: Iterator[Piece]) -> list[Piece]:
-    """The next pieces: so many, so many bytes, or up to a pause."""
+def portion(pieces: Iterator[Piece]) -> tuple[list[Piece], bool]:
+    """The next pieces: so many, so many bytes, or up to a pause; whether they are the last."""
     taken: list[Piece] = []
     size = 0
     for piece in islice(pieces, PIECES_AT_ONCE):
         taken.append(piece)
         if not isinstance(piece, str):
-            break
+            return taken, False
         size += len(piece)
         if size >= ANSWER_CHUNK_BYTES:
-            break
-    return taken
+            return taken, False
+    return taken, len(taken) < PIECES_AT_ONCE
+
+
+class PortionTurn:
+    """One portion's turn: the next one, of whomever, comes after everything else had its own."""
+
+    def __init__(self, lock: asyncio.Lock) -> None:
+        self._lock = lock
+
+    async def __aenter__(self) -> None:
+        """Wait for the turn."""
+        await self._lock.acquire()
+
+    async def __aexit__(self, *_raised: object) -> None:
+        """Let the loop turn before the next one; what was made goes out meanwhile."""
+        asyncio.get_running_loop().call_soon(self._lock.release)
 
 
 class Turns:
@@ -40,12 +54,9 @@ class Turns:
     def __init__(self) -> None:
         self._lock = asyncio.Lock()  # first come, first served
 
-    @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        """Do one portion; the next one, of whomever, comes after everything else had its turn."""
-        async with self._lock:
-            yield
-            await asyncio.sleep(0)
+    def turn(self) -> PortionTurn:
+        """What one portion is done in."""
+        return PortionTurn(self._lock)
 
     async def chunks(
         self, pieces: Iterator[Piece], wait: Callable[[Pause], Awaitable[None]] = whole
@@ -53,11 +64,10 @@ class Turns:
         """Join small pieces of text into chunks of about ANSWER_CHUNK_BYTES; `wait` for pauses."""
         waiting: list[bytes] = []
         size = 0
-        while True:
+        ended = False
+        while not ended:
             async with self.turn():
-                taken = portion(pieces)
-            if not taken:
-                break
+                taken, ended = portion(pieces)
             for piece in taken:
                 if isinstance(piece, str):
                     waiting.append(piece.encode(errors="surrogateescape"))  # as servers said it

@@ -23,6 +23,7 @@ from proxy.control.command import (
     Answer,
     Command,
     CommandError,
+    CommandTable,
     Feedback,
     Level,
     Piece,
@@ -81,7 +82,7 @@ class MasterLine(CommandLine):
         self._note_reload = note
         self._destination = MASTER
         self._complete = False  # the answer has its own end
-        super().__init__([], level, timeout_ms)
+        super().__init__(CommandTable(()), level, timeout_ms)
 
     def own(self) -> list[Command]:
         """All commands of the master."""

@@ -11,20 +11,23 @@ from libc.stdlib cimport free
 
 from proxy.relay.admission.setup cimport limit_bind, limit_frontend, limit_listener, limit_process
 from proxy.relay.balance.least cimport blocks_of
+from proxy.relay.balance.rota cimport rota_free, rota_make
+from proxy.relay.balance.rota_news cimport rota_look_at_all
 from proxy.relay.balance.schedule cimport schedule_build, schedule_free
 from proxy.relay.log.compile cimport AccessLogs
 from proxy.relay.rules.compile cimport Rulesets
 from proxy.relay.server_filling cimport asked_of_clients, server_fill, zeroed
 from proxy.relay.state.pipes cimport pipes_close, pipes_init
 from proxy.relay.state.pool cimport pool_init
-from proxy.relay.state.server_types cimport Outgoing, ServerCache
+from proxy.relay.state.server_types cimport LeastBlock, Outgoing, ServerCache
 from proxy.relay.state.table_types cimport Sticky
 from proxy.relay.state.syscalls cimport EPOLL_CLOEXEC, close, epoll_create1
 from proxy.relay.state.types cimport (
     BALANCE_FIRST, BALANCE_LEASTCONN, BALANCE_RANDOM, BALANCE_ROUNDROBIN, BALANCE_SOURCE,
     BALANCE_STATIC, NO_SLOT, RETRIES_MAX, SCHEDULE_LOADS, SCHEDULE_MAP, SCHEDULE_ORDER,
-    SCHEDULE_RING, SCHEDULE_TURNS, SCRATCH_BYTES, Addresses, Backend, Engine, Frontend, LeastBlock,
-    Limit, Listener, Schedule, ServerLimits, Session, Waiter)
+    SCHEDULE_RING, SCHEDULE_TURNS, SCRATCH_BYTES, Addresses, Backend, Engine, Frontend, Limit,
+    Listener, Schedule, ServerLimits, Session, Waiter)
+from shm.atomics cimport load_acquire
 from shm.segment cimport Segment, backend_counters, frontend_counters, worker_counters
 from shm.tables.layout cimport Table
 from shm.tables.memory cimport StickTable, worker_writer
@@ -46,7 +49,6 @@ KINDS = {
 }
 # Up to so many servers the relay builds a schedule itself: it takes less than 0.3 ms.
 INLINE_SLOTS = {
-    SCHEDULE_TURNS: 64,
     SCHEDULE_MAP: 16,  # up to 4,096 turns, each a look at all members
     SCHEDULE_RING: 4,  # up to 16,384 nodes
     SCHEDULE_LOADS: 64,
@@ -83,6 +85,7 @@ cdef int engine_fill(
     fill_bells(engine, runtime.bells)
     fill_servers(engine, runtime.servers, runtime.bells)
     fill_tables(engine, runtime)
+    engine.journal_seen = engine.journal_ended = load_acquire(&engine.view.journal.head)
     fill_backends(engine, runtime, capacity, rulesets)
     engine.log = &access_logs.log
     engine.judge = rulesets.judge
@@ -188,10 +191,21 @@ cdef int fill_backend(
     backend.splice = proxy.splice
     backend.ends_sessions = any(server.stopping.ends_sessions for server in servers)
     backend.generation_seen = <uint64_t>-1
+    return fill_turns(engine, backend)
+
+
+cdef int fill_turns(Engine *engine, Backend *backend) except -1:
+    """The first rota, or the first schedule."""
+    if backend.kind == SCHEDULE_TURNS and not backend.aside:
+        backend.rota = rota_make(backend.shared.room, not backend.allbackups)
+        if backend.rota == NULL:
+            raise MemoryError(f"rota of backend {backend.index}")
+        rota_look_at_all(engine, backend, load_acquire(&engine.view.header.table_generation))
+        return 0
     backend.schedule = schedule_build(
         &engine.view, backend.index, backend.kind, backend.allbackups, now_ms())
     if backend.schedule == NULL:
-        raise MemoryError(f"schedule of backend {proxy.name}")
+        raise MemoryError(f"schedule of backend {backend.index}")
     backend.slots = backend.schedule.span
     backend.warm_next_ms = backend.schedule.warm_next_ms
     return 0
@@ -199,7 +213,7 @@ cdef int fill_backend(
 
 cdef bint built_aside(const Backend *backend, object proxy, object servers) except -1:
     """Whether the main thread builds the schedules."""
-    if len(servers) > INLINE_SLOTS[backend.kind]:
+    if backend.kind != SCHEDULE_TURNS and len(servers) > INLINE_SLOTS[backend.kind]:
         return True
     return not proxy.weights_fixed and any(server.balancing.slowstart_ms for server in servers)
 
@@ -285,6 +299,7 @@ cdef void engine_free(Engine *engine) noexcept:
     for index in range(engine.backend_count):
         schedule_free(engine.backends[index].schedule)
         schedule_free(<Schedule *>engine.backends[index].delivered)
+        rota_free(engine.backends[index].rota)
         free(engine.backends[index].blocks)
     free(engine.backends)
     free(engine.frontends)

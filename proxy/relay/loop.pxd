@@ -13,6 +13,7 @@ from libc.stdint cimport INT64_MAX, int64_t, uint32_t, uint64_t
 from proxy.relay.accept cimport (
     LISTENER_TAG, accept_resume, limits_settle, listener_event, listeners_refresh)
 from proxy.relay.admission.stopped cimport limits_look
+from proxy.relay.balance.rota_news cimport rotas_follow
 from proxy.relay.changes.changes cimport changes_end, changes_walk
 from proxy.relay.dump.dump cimport dump_look
 from proxy.relay.log.sinks cimport log_end, log_flush, log_next_ms
@@ -88,6 +89,7 @@ cdef inline void look_at_shared(Engine *engine) noexcept nogil:
     if generation != engine.generation_seen:
         engine.generation_seen = generation
         listeners_refresh(engine)
+        rotas_follow(engine, generation)
         changes_end(engine, generation)
         engine.review = engine.review or engine.waiting != 0
         store_release(&engine.process.generation_seen, generation)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
-from proxy.config.model.settings import Agent, Balancing, Check, Origin, Proxy
+from proxy.config.model.settings import Agent, Balance, Balancing, Check, Origin, Proxy
 from proxy.runtime import now_ms
 from shm.agents import AgentReader, AgentWriter
 from shm.names import NameReader
@@ -61,7 +61,7 @@ def rings(bell: int) -> int:
         return NO_VALUE
 
 
-def test_an_order_is_published_and_rings_every_reader(world: World) -> None:
+def test_an_order_is_published_and_rings_who_has_something_to_do(world: World) -> None:
     bells = world.runtime.bells
     generation = world.segment.table_generation
     of_backend = world.table.backend_generation(0)
@@ -70,9 +70,39 @@ def test_an_order_is_published_and_rings_every_reader(world: World) -> None:
     assert not world.table.server(0).eligible
     assert world.segment.table_generation > generation
     assert world.table.backend_generation(0) > of_backend
-    for bell in (*bells.relays, *bells.workers, bells.resolverd):
+    for bell in (*bells.relays, bells.resolverd):
         assert rings(bell) == 1
-    assert rings(bells.control) == NO_VALUE
+    for bell in (*bells.workers, bells.control):
+        assert rings(bell) == NO_VALUE
+
+
+def test_an_order_rings_the_main_threads_that_check_the_server_or_one_that_tracks_it() -> None:
+    servers = (
+        a_server("s1", "127.78.5.1", 80, check=Check()),
+        a_server("s2", "127.78.5.2", 80),
+        a_server("s3", "127.78.5.3", 80, track="be/s2", tracked_slot=1, agent=Agent(port=1)),
+    )
+    with control_world([Proxy("be", 2, "backend", Origin(), servers=servers)], workers=2) as world:
+        first, second = world.runtime.bells.workers
+        for name, rung in (("s1", [1, NO_VALUE]), ("s2", [1, NO_VALUE]), ("s3", [1, NO_VALUE])):
+            assert world.ask(f"set server be/{name} state maint") == "\n"
+            assert [rings(first), rings(second)] == rung
+
+
+@pytest.mark.parametrize(
+    ("balance", "slowstart_ms"),
+    [(Balance.LEASTCONN, 0), (Balance.SOURCE, 0), (Balance.ROUNDROBIN, 1_000)],
+)
+def test_an_order_rings_the_main_threads_that_lay_out_turns(
+    balance: Balance, slowstart_ms: int
+) -> None:
+    warm = Balancing(slowstart_ms=slowstart_ms)
+    servers = (a_server("s1", "127.78.5.1", 80), a_server("s2", "127.78.5.2", 80, balancing=warm))
+    with control_world(
+        [Proxy("be", 2, "backend", Origin(), balance=balance, servers=servers)], workers=2
+    ) as world:
+        assert world.ask("set server be/s1 state maint") == "\n"
+        assert [rings(bell) for bell in world.runtime.bells.workers] == [1, 1]
 
 
 def test_an_order_that_changes_nothing_rings_nobody(world: World) -> None:

@@ -6,6 +6,8 @@ from libc.string cimport memcpy
 
 from proxy.relay.admission.rates cimport rate_everywhere, rate_give, rate_take
 from proxy.relay.balance.ring cimport nearer_before, node_at_or_after
+from proxy.relay.balance.rota cimport (
+    rota_entries, rota_free, rota_make, rota_members, rota_set, rota_turn, rota_weight)
 from proxy.relay.balance.schedule cimport schedule_build, schedule_free
 from proxy.relay.balance.source_hash cimport NO_SOURCE, hash_address
 from proxy.rules.coding.hashes cimport avalanche
@@ -14,6 +16,7 @@ from proxy.relay.proxy_protocol.format cimport (
 from proxy.relay.proxy_protocol.read cimport header_read
 from proxy.relay.proxy_protocol.write cimport HEADER_ROOM, HeaderTexts, header_write
 from proxy.relay.state.pool cimport Pool, pool_give, pool_init, pool_take
+from proxy.relay.state.server_types cimport Rota
 from proxy.relay.state.syscalls cimport (
     htons, ntohs, sockaddr, sockaddr_in, sockaddr_in6, sockaddr_storage)
 from proxy.relay.state.types cimport (
@@ -104,6 +107,43 @@ def schedule_of(Segment segment, uint32_t backend=0, bint allbackups=False, kind
         found = [schedule.slots[index] for index in range(schedule.entries)]
     schedule_free(schedule)
     return found
+
+
+cdef class RotaHandle:
+    """A rota of so many servers, none of which has turns at first."""
+
+    cdef Rota *rota
+
+    def __init__(self, uint32_t positions, *, bint allbackups=False):
+        self.rota = rota_make(positions, not allbackups)
+
+    def set(self, uint32_t position, uint32_t weight, *, bint backup=False):
+        """A server has this weight from now on."""
+        return rota_set(self.rota, position, weight, backup)
+
+    def round(self):
+        """The positions whose turn it is, one after the other."""
+        return [rota_turn(self.rota, turn) for turn in range(rota_entries(self.rota))]
+
+    def turn(self, uint64_t ticket):
+        """Whose turn one ticket is."""
+        return rota_turn(self.rota, ticket % rota_entries(self.rota))
+
+    @property
+    def members(self):
+        return rota_members(self.rota)
+
+    def weight(self, uint32_t position):
+        """The weight of a server that has turns."""
+        return rota_weight(self.rota, position)
+
+    @property
+    def classes(self):
+        """How many weights its servers have, of active ones and of backups."""
+        return self.rota.groups[0].count, self.rota.groups[1].count
+
+    def __dealloc__(self):
+        rota_free(self.rota)
 
 
 def owner_of(Segment segment, keys, uint32_t backend=0):

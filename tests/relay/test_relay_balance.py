@@ -61,7 +61,7 @@ def test_weights_are_spread_not_bunched() -> None:
         assert "000000" not in order
 
 
-def test_a_large_backend_gets_its_schedule_from_the_main_thread() -> None:
+def test_a_large_backend_has_its_turns_at_once_after_changes() -> None:
     with named_servers(2) as (first, second):
         servers = [
             RelayServer(*(first if number % 2 else second).address, 1 + number % 7)

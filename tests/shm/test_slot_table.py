@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import random
 from collections.abc import Iterator
 
@@ -100,6 +101,17 @@ def one_history(seed: int) -> None:
         model = wanted
         assert reader.slot(0) == model, f"seed {seed}"
     segment.close()
+
+
+def test_addresses_are_written_in_one_notation(segment: Segment) -> None:
+    chance = random.Random(2)
+    writer, reader = SlotTableWriter(segment), SlotTableReader(segment)
+    for _ in range(2_000):
+        words = [chance.choice((0, 0, 1, 0xFFFF, chance.getrandbits(16))) for _ in range(8)]
+        wide = ipaddress.IPv6Address(b"".join(word.to_bytes(2) for word in words))
+        for address in (wide, ipaddress.IPv4Address(chance.getrandbits(32))):
+            writer.publish(0, str(address), 80, now_ms=1)
+            assert reader.slot(0).address == str(address)
 
 
 def test_only_the_backend_of_a_changed_slot_is_announced(segment: Segment) -> None:

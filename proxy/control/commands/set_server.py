@@ -1,14 +1,15 @@
 """The commands that change a server: set server|weight|maxconn, enable, disable; and get weight.
 
 The only writer of admin records and of orders of names: each change is published whole, then
-all readers of the slot are rung: relays and main threads of all workers, and resolverd. Once a
-successor is about to write, changes are refused.
+all readers of the slot are rung: the relays, resolverd, and of the main threads those that check it
+or lay out its backend's turns. Once a successor is about to write, changes are refused.
 """
 
 from __future__ import annotations
 
 import time
 
+from proxy.config.model.settings import Balance
 from proxy.control.caller import note_change
 from proxy.control.command import Answer, Command, CommandError, Feedback, Level
 from proxy.control.commands.admin_changes import (
@@ -41,6 +42,7 @@ from proxy.control.rows.report import Report
 from proxy.families import Families
 from proxy.runtime import now_ms, ring
 from proxy.server_news import BY_ORDER, Stand, Usable, lines
+from proxy.server_table import checked_by_program
 from shm.agents import AgentSendingWriter
 from shm.check_orders import CheckOrder
 from shm.log_level import LogLevel
@@ -56,6 +58,7 @@ USAGE = (
 )
 
 AIMS = {"check-addr": aimed_at, "check-port": aimed_at_port}
+BY_TURNS = (Balance.ROUNDROBIN, Balance.RANDOM)  # relays find turns for themselves
 
 
 class SetServer:
@@ -146,10 +149,26 @@ class SetServer:
 
     def write(self, observed: Observed, record: AdminState, orders: AgentOrders | None) -> None:
         """Write the records of a server and ring their readers."""
-        bells = self.report.runtime.bells
-        self.writer.publish(observed.server.slot, record, orders)
-        bells.ring_table()
-        ring((bells.resolverd,))
+        slot = observed.server.slot
+        self.writer.publish(slot, record, orders)
+        ring(self.concerned(slot))
+
+    def concerned(self, slot: int) -> set[int]:
+        """The bells of all that have something to do when a server's records have changed."""
+        runtime = self.report.runtime
+        bells = runtime.bells
+        found = {*bells.relays, bells.resolverd}
+        for member in self.families.of(slot):
+            server = runtime.servers[member]
+            proxy = runtime.servers.backends[server.backend_index]
+            if server.watched:
+                is_program = checked_by_program(proxy, server)
+                found.add(bells.checker(member, is_program=is_program))
+            if proxy.balance not in BY_TURNS or self.report.monitor.usable.warms_up(
+                server.backend_index
+            ):
+                found.update(bells.workers)
+        return found
 
     def refuse_if_replaced(self) -> None:
         """Raise CommandError when nothing may be written any more."""
@@ -159,7 +178,9 @@ class SetServer:
     def publish_state(self, observed: Observed, change: AdminChange) -> Answer:
         """The same for a state; the answer comes when every relay goes by it."""
         answer = self.publish(observed, change)
-        return [self.in_force, *answer] if change.record is not None else answer
+        if change.record is None or self.in_force.soon():
+            return answer
+        return [self.in_force, *answer]
 
     def log(self, observed: Observed, before: dict[int, Stand], change: AdminChange) -> None:
         """Say what changed, once it is published, of the server and of those that track it.
@@ -189,18 +210,17 @@ class SetServer:
         summary = self.report.monitor.summary(self.report.runtime.servers.backends[backend])
         return Usable(summary.active, summary.backup)
 
-    def set_state(self, words: list[str], state: str) -> Answer:
+    def set_state(self, observed: Observed, state: str) -> Answer:
         """Bring a server into a state."""
-        observed = self.observed(words)
         return self.publish_state(observed, change_state(observed.admin, state, now_ms()))
 
     def disable(self, words: list[str], _level: Level) -> Answer:
         """`disable server b/s`."""
-        return self.set_state(words, "maint")
+        return self.set_state(self.observed(words), "maint")
 
     def enable(self, words: list[str], _level: Level) -> Answer:
         """`enable server b/s`."""
-        return self.set_state(words, "ready")
+        return self.set_state(self.observed(words), "ready")
 
     def checks_off(self, words: list[str], _level: Level) -> Answer:
         """`disable health b/s`."""
@@ -309,14 +329,14 @@ class SetServer:
         observed = self.observed(words)
         return [f"{observed.weight} (initial {observed.server.balancing.weight})\n"]
 
-    def set_server(self, words: list[str], level: Level) -> Answer:
+    def set_server(self, words: list[str], _level: Level) -> Answer:
         """`set server b/s addr|check-addr|check-port|fqdn|health|state|weight ...`."""
         observed = self.observed(words)
         what, rest = words[1:2], words[2:]
         if what == ["state"]:
-            return self.set_state(words, "".join(rest[:1]))
+            return self.set_state(observed, "".join(rest[:1]))
         if what == ["weight"]:
-            return self.set_weight([words[0], *rest], level)
+            return self.publish(observed, change_weight(observed, "".join(rest[:1])))
         if what == ["addr"]:
             return self.publish(observed, change_address(observed, rest))
         if what == ["health"]:

@@ -8,7 +8,9 @@
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from proxy.relay.state.types cimport NO_SLOT, Backend, Engine, LeastBlock, Schedule
+from proxy.relay.balance.rota cimport rota_weight
+from proxy.relay.state.server_types cimport LeastBlock
+from proxy.relay.state.types cimport NO_SLOT, Backend, Engine
 from shm.atomics cimport count, load_acquire, load_relaxed
 from shm.layout cimport HINT_BLOCK_SLOTS
 
@@ -16,10 +18,17 @@ cdef enum:
     LOAD_NONE = 1073741824  # above any load: of a slot that is no member
 
 
+cdef inline uint32_t weight_of(const Backend *backend, uint32_t slot) noexcept nogil:
+    """The weight of a server that has turns; 0 of any other. Of several, only shares matter."""
+    if backend.schedule == NULL:
+        return rota_weight(backend.rota, slot - backend.first_slot)
+    return backend.schedule.weights[slot - backend.first_slot]
+
+
 cdef inline double load_of(
         const Engine *engine, const Backend *backend, uint32_t slot) noexcept nogil:
     """Sessions for the weight, one more than there are; equal fractions are equal numbers."""
-    cdef uint32_t weight = backend.schedule.weights[slot - backend.first_slot]
+    cdef uint32_t weight = weight_of(backend, slot)
     cdef int64_t sessions = <int64_t>load_relaxed(<uint64_t *>&engine.view.hints[slot])
     if weight == 0:
         return LOAD_NONE

@@ -3,14 +3,17 @@
 # Knows slots, weights and tickets; neither sessions nor sockets. The server's records are looked
 # at through a cache: `generation` is the table's generation, loaded once for the pick, and a view
 # decoded at that generation is good. A schedule that is older than the slots only costs skipped
-# turns, because every pick is checked against the view. Small backends get a new schedule here, at
-# the first pick after a change; for large ones the main thread builds it (see engine.pyx).
+# turns, because every pick is checked against the view. A rota follows each change by itself. Small
+# backends of other kinds get a new schedule here, at the first pick after a change; for large ones,
+# and those whose servers warm up, the main thread builds it (see engine.pyx).
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from proxy.relay.balance.least cimport blocks_forget, least_loaded, load_of
 from proxy.relay.balance.queue cimport has_place
 from proxy.relay.balance.ring cimport nearer_before, node_at_or_after
+from proxy.relay.balance.rota cimport rota_entries, rota_members, rota_turn
+from proxy.relay.balance.rota_news cimport rotas_follow
 from proxy.relay.balance.schedule cimport schedule_build, schedule_free
 from proxy.relay.balance.source_hash cimport NO_SOURCE
 from proxy.relay.state.server_view cimport server_cached
@@ -61,7 +64,8 @@ cdef inline void schedule_use(Backend *backend, Schedule *schedule) noexcept nog
     blocks_forget(backend)
 
 
-cdef inline void schedule_take(Engine *engine, Backend *backend) noexcept nogil:
+cdef inline void schedule_take(
+        Engine *engine, Backend *backend, uint64_t table) noexcept nogil:
     """Look for a newer schedule: delivered by the main thread, or built here when that is cheap."""
     cdef Schedule *found = NULL
     cdef uint64_t generation
@@ -72,6 +76,9 @@ cdef inline void schedule_take(Engine *engine, Backend *backend) noexcept nogil:
             schedule_use(backend, found)
         else:
             schedule_free(found)
+    if backend.rota != NULL:
+        rotas_follow(engine, table)
+        return
     generation = load_acquire(&backend.shared.generation)
     if backend.schedule != NULL and (
             backend.schedule.generation == generation or backend.aside):
@@ -123,22 +130,41 @@ cdef inline bint any_eligible(Engine *engine, Backend *backend) noexcept nogil:
     return False
 
 
+cdef inline uint64_t turns_of(const Backend *backend) noexcept nogil:
+    """The turns of a round; 0 without a server that has one."""
+    if backend.schedule != NULL:
+        return backend.schedule.entries
+    return 0 if backend.rota == NULL else rota_entries(backend.rota)
+
+
+cdef inline uint32_t members_in_turn(const Backend *backend) noexcept nogil:
+    """How many servers have turns."""
+    if backend.schedule != NULL:
+        return backend.schedule.members
+    return 0 if backend.rota == NULL else rota_members(backend.rota)
+
+
+cdef inline uint32_t whose_turn(const Backend *backend, uint64_t turn) noexcept nogil:
+    """The slot that has a turn of the round."""
+    if backend.schedule != NULL:
+        return backend.schedule.slots[turn]
+    return backend.first_slot + rota_turn(backend.rota, turn)
+
+
 cdef inline uint32_t pick_turn(
         Engine *engine, Backend *backend, uint64_t turn, uint32_t avoid,
         uint64_t generation) noexcept nogil:
     """The server of a turn, or of the next turn that has an eligible one."""
-    cdef Schedule *schedule = backend.schedule
-    cdef uint32_t position, slot, skipped
-    if schedule == NULL or schedule.entries == 0:
+    cdef uint64_t turns = turns_of(backend)
+    cdef uint32_t slot, skipped
+    if turns == 0:
         return pick_any(engine, backend, avoid, generation)
-    position = <uint32_t>(turn % schedule.entries)
-    for skipped in range(min(schedule.entries, <uint32_t>SKIPS_MAX)):
-        slot = schedule.slots[position]
+    turn %= turns
+    for skipped in range(<uint32_t>min(turns, <uint64_t>SKIPS_MAX)):
+        slot = whose_turn(backend, turn)
         if usable(engine, backend, slot, avoid, generation):
             return slot
-        position += 1
-        if position == schedule.entries:
-            position = 0
+        turn = 0 if turn + 1 == turns else turn + 1
     return pick_any(engine, backend, avoid, generation)
 
 
@@ -289,7 +315,7 @@ cdef inline uint32_t pick_server(
     cdef uint64_t generation = load_acquire(&engine.view.header.table_generation)
     if backend.generation_seen != generation or load_pointer(&backend.delivered) != NULL:
         backend.generation_seen = generation
-        schedule_take(engine, backend)
+        schedule_take(engine, backend, generation)
     if backend.balance == BALANCE_SOURCE:
         return pick_source(engine, backend, source_hash, avoid, generation)
     if backend.balance == BALANCE_LEASTCONN:

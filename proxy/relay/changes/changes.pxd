@@ -2,8 +2,9 @@
 # address, may have to end (`on-marked-down`, `on-removed`), and those of backups where an active
 # server comes up (`on-marked-up`).
 #
-# At a change of the table, each backend with such words that has changed itself is looked at. Where
-# a server with sessions here calls for it, the server is marked with the time, and all sessions are
+# At a change of the table, each server that has changed, by the journal, is looked at in a backend
+# with such words; all of them at first, and when the journal does not tell. Where one with sessions
+# here calls for it, the server is marked with the time, and all sessions are
 # walked, a slice in each turn, so that others are served meanwhile. A mark concerns the sessions
 # that were at the server by its time: it holds though the server is back before the walk has come
 # to them, and needs no end. What calls for a walk while one is under way has another after it. No
@@ -20,14 +21,16 @@ from proxy.relay.changes.removed cimport moved_since, removed_look
 from proxy.relay.session.session cimport session_end_down, session_end_up
 from proxy.relay.state.pool cimport SLAB_OBJECTS_MAX, WALK_CHANGES, Slab, slab_objects
 from proxy.relay.state.server_types cimport SIGHTED_AWAY, SIGHTED_UP, ServerCache
-from proxy.relay.state.server_view cimport server_cached
+from proxy.relay.state.server_view cimport server_cached, server_decode
 from proxy.relay.state.types cimport ASSIGNED, NO_SLOT, STATE_ENDED, Backend, Engine, Session
-from shm.atomics cimport load_acquire, load_relaxed
+from shm.atomics cimport load_relaxed
 from shm.eligibility cimport ServerView
+from shm.journal cimport JOURNAL_EVERYTHING, journal_read
 from shm.segment cimport server_counters
 
 cdef enum:
     SLICE_SLABS = 16  # of sessions that are looked at in a turn: some 3,000,
+    SLOTS_AT_ONCE = 64  # read from the journal; on the stack
     SLICE_ENDS = 64  # or until so many have ended, which costs some ten system calls each
 
 
@@ -63,21 +66,29 @@ cdef inline void crossings_seen(
     cache.downs = server.downs
 
 
-cdef inline bint backend_calls(
-        Engine *engine, Backend *backend, uint64_t generation) noexcept nogil:
-    """Whether sessions of the backend may have to end; marks the servers whose sessions do."""
-    cdef uint32_t slot
-    cdef bint backups_end = False
-    cdef bint found = False
-    for slot in range(backend.first_slot, backend.first_slot + backend.slots):
-        if came_up(engine, slot, generation):
-            backups_end = True
-        if load_relaxed(&server_counters(&engine.view, engine.worker, slot).sessions) != 0:
-            found |= sessions_called(engine, backend, slot, generation)
-        crossings_seen(engine, slot, generation)
-    if backups_end:
+cdef inline void server_look(
+        Engine *engine, Backend *backend, uint32_t slot, uint64_t generation) noexcept nogil:
+    """Mark what a change of the server means to sessions; a walk follows where it does.
+
+    Its records are read again whatever is known of this generation: a change is in the journal
+    before the generation of the table grows.
+    """
+    if not server_decode(engine, slot, generation):
+        backend.looked_at = False
+        return
+    if came_up(engine, slot, generation):
         backups_mark(engine, backend, generation)
-    return found or backups_end
+        engine.walk_again = True
+    if load_relaxed(&server_counters(&engine.view, engine.worker, slot).sessions) != 0:
+        if sessions_called(engine, backend, slot, generation):
+            engine.walk_again = True
+    crossings_seen(engine, slot, generation)
+
+
+cdef inline bint looks_at_changes(const Backend *backend) noexcept nogil:
+    """Whether it matters to sessions of the backend what becomes of a server."""
+    return backend.ends_sessions or looks_at_hints(backend) or (
+        load_relaxed(&backend.shared.limited) != 0)
 
 
 cdef inline bint session_look(
@@ -133,16 +144,25 @@ cdef inline void changes_walk(Engine *engine) noexcept nogil:
 
 cdef inline void changes_end(Engine *engine, uint64_t generation) noexcept nogil:
     """The table has changed: sessions are to end with what they stood on."""
+    cdef uint32_t slots[SLOTS_AT_ONCE]
     cdef Backend *backend
-    cdef uint32_t index
-    cdef uint64_t changed
+    cdef uint32_t index, slot
+    cdef int number
+    cdef int found = 1
+    cdef bint everything = False
+    while found != 0:
+        found = journal_read(&engine.view, &engine.journal_ended, slots, SLOTS_AT_ONCE)
+        everything = everything or found == JOURNAL_EVERYTHING
+        for number in range(found):
+            slot = slots[number]
+            backend = &engine.backends[engine.view.statics[slot].backend]
+            if backend.looked_at and looks_at_changes(backend):
+                server_look(engine, backend, slot, generation)
     for index in range(engine.backend_count):
         backend = &engine.backends[index]
-        if not backend.ends_sessions and not looks_at_hints(backend) and (
-                load_relaxed(&backend.shared.limited) == 0):
-            continue
-        changed = load_acquire(&backend.shared.generation)
-        if changed != backend.generation_ended:
-            backend.generation_ended = changed
-            if backend_calls(engine, backend, generation):
-                engine.walk_again = True
+        if not looks_at_changes(backend):
+            backend.looked_at = False
+        elif everything or not backend.looked_at:
+            backend.looked_at = True
+            for slot in range(backend.first_slot, backend.first_slot + backend.slots):
+                server_look(engine, backend, slot, generation)

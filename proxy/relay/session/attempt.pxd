@@ -18,6 +18,7 @@ from libc.errno cimport (
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
+from proxy.relay.balance.pick cimport members_in_turn
 from proxy.relay.balance.present cimport away_set
 from proxy.relay.log.session cimport log_connected, log_toward
 from proxy.relay.proxy_protocol.addresses cimport came_to, came_to_port
@@ -230,7 +231,7 @@ cdef inline bint redispatches(
     if is_direct(session):
         return False
     return backend.balance in (BALANCE_ROUNDROBIN, BALANCE_STATIC, BALANCE_RANDOM) and (
-        backend.schedule != NULL and backend.schedule.members > 1)
+        members_in_turn(backend) > 1)
 
 
 cdef inline void session_unpicked(Engine *engine, Session *session, int picked) noexcept nogil:

@@ -1,8 +1,9 @@
-# What one server is to the relay: how it is reached, its address and state at the last look.
+# What one server is to the relay: how it is reached, its address and state at the last look, its
+# turns and its load among others.
 #
-# Private memory of one relay thread, by slot; types.pxd has the engine that holds it.
+# Private memory of one relay thread; types.pxd has the engine that holds it.
 
-from libc.stdint cimport int64_t, uint32_t, uint64_t, uint8_t
+from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t, uint8_t
 
 from shm.eligibility cimport ServerView
 
@@ -55,3 +56,26 @@ cdef struct ServerCache:
     Presence presence
     uint32_t tag  # of the address in `view`
     ServerView view
+
+cdef struct LeastBlock:  # HINT_BLOCK_SLOTS neighbouring slots, as leastconn last saw them
+    uint64_t changes  # of the block's hints at that time, plus one; 0: never
+    double least  # the lowest load for its weight among the members
+
+cdef struct WeightClass:  # the members of one weight
+    uint32_t weight
+    uint32_t members
+    uint64_t *words  # a bit for each position in the backend
+    uint32_t *sums  # how many bits are set, as a tree: some words up to each (Fenwick)
+
+cdef struct RotaGroup:
+    WeightClass *classes
+    uint32_t count  # of classes: each has a member
+    uint32_t members
+    uint32_t divisor  # what their weights have in common
+    uint64_t entries  # turns of a round
+
+cdef struct Rota:  # whose turn it is (balance/rota.pxd)
+    RotaGroup groups[2]  # active servers, backups
+    uint16_t *held  # by position: its weight, and whether it is a backup; 0: no member
+    uint32_t words  # that have a bit for each position
+    uint8_t first_only  # of backups the first takes all sessions

@@ -26,20 +26,28 @@ cdef inline uint32_t address_tag(const ServerView *server) noexcept nogil:
     return <uint32_t>(number >> (64 - TAG_BITS)) | 1
 
 
+cdef inline bint server_decode(
+        Engine *engine, uint32_t slot, uint64_t generation) noexcept nogil:
+    """Read a slot's records, which are as new as `generation`; False if they do not hold still."""
+    cdef ServerCache *cache = &engine.servers[slot]
+    cdef ServerView fresh
+    if not server_view(&engine.view, slot, &fresh):
+        return False
+    if engine.view.statics[slot].added != load32_acquire(&cache.filled):
+        server_withhold(&fresh)
+    cache.view = fresh
+    cache.tag = address_tag(&fresh)
+    cache.generation = generation + 1
+    count(&engine.counters.slot_refreshes, 1)
+    return True
+
+
 cdef inline const ServerView *server_cached(
         Engine *engine, uint32_t slot, uint64_t generation) noexcept nogil:
     """The view of a slot, as new as `generation`; the former one if it does not hold still."""
     cdef ServerCache *cache = &engine.servers[slot]
-    cdef ServerView fresh
-    if cache.generation == generation + 1:
-        return &cache.view
-    if server_view(&engine.view, slot, &fresh):
-        if engine.view.statics[slot].added != load32_acquire(&cache.filled):
-            server_withhold(&fresh)
-        cache.view = fresh
-        cache.tag = address_tag(&fresh)
-        cache.generation = generation + 1
-        count(&engine.counters.slot_refreshes, 1)
+    if cache.generation != generation + 1:
+        server_decode(engine, slot, generation)
     return &cache.view
 
 

@@ -11,7 +11,7 @@ from proxy.relay.state.log_types cimport AccessLog, Log, LogNote
 from proxy.relay.state.pipes cimport Pipe, PipePool
 from proxy.relay.state.pool cimport Pool
 from proxy.relay.state.rule_types cimport BackendRules, FrontendRules, Judge, Rule
-from proxy.relay.state.server_types cimport Outgoing, ServerCache
+from proxy.relay.state.server_types cimport LeastBlock, Outgoing, Rota, ServerCache
 from proxy.relay.state.syscalls cimport sockaddr_in6
 from proxy.relay.state.table_types cimport Sticky, Stores
 from proxy.relay.state.wheel cimport Timer, Wheel
@@ -179,10 +179,6 @@ cdef struct Schedule:  # immutable once delivered; balance/schedule.pxd builds i
     uint64_t weight_total
     int64_t warm_next_ms  # when a member that warms up has more weight; 0: none warms up
 
-cdef struct LeastBlock:  # HINT_BLOCK_SLOTS neighbouring slots, as leastconn last saw them
-    uint64_t changes  # of the block's hints at that time, plus one; 0: never
-    double least  # the lowest load for its weight among the members
-
 cdef enum:  # LimitKind
     LIMIT_PLACES = 0  # sessions that are open, over all workers
     LIMIT_RATE = 1  # sessions a second, likewise
@@ -244,9 +240,10 @@ cdef struct ServerLimits:
 cdef struct Backend:
     BackendCounters *counters  # this worker's row
     BackendShared *shared
-    Schedule *schedule  # the relay's own
+    Schedule *schedule  # the relay's own; NULL: turns are those of the rota
+    Rota *rota  # NULL: it has no turns, or one that warms up (balance/rota.pxd)
     uint64_t generation_seen  # table_generation at the last look for a newer schedule
-    uint64_t generation_ended  # of the backend at the last look for sessions to end
+    uint8_t looked_at  # at all its servers, for sessions to end; from then on the journal tells
     void *delivered  # Schedule from the main thread, not looked at yet; exchanged atomically
     uint32_t index
     uint32_t first_slot
@@ -338,6 +335,9 @@ cdef struct Engine:
     const uint64_t *lists_epoch  # grows when lists no more have a part; NULL: none changes
     uint64_t *lists_seen  # up to which epoch nothing of them is looked at here
     uint64_t generation_seen
+    uint64_t journal_seen  # position up to which rotas go by the journal
+    uint64_t journal_ended  # the same of looks for sessions to end
+    uint8_t rotas_behind  # a server could not be read: they look at each again
     uint64_t orders_seen  # of client orders, at the last look at them
     uint64_t command
     Limit descriptors

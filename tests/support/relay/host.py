@@ -109,6 +109,7 @@ class Host:
         )
         self.board = ProcessBoard(self.segment)
         self.reader = SlotTableReader(self.segment)
+        self.admins = AdminTableWriter(self.segment)
         self.request_reader = RequestReader(self.segment)
         self.sweep_ms = plan.sweep_ms
         self.pids = [0] * plan.workers
@@ -170,13 +171,13 @@ class Host:
     def administer(self, slot: int, flags: int, weight: int, maxconn: int) -> None:
         former = self.reader.admin(slot)
         state = former._replace(flags=flags, weight=weight, maxconn=maxconn)
-        AdminTableWriter(self.segment).publish(slot, state)
+        self.admins.publish(slot, state)
         self.runtime.bells.ring_table()
 
     def override(self, slot: int, address: str, port: int) -> None:
         former, generation = self.reader.admin(slot), self.reader.slot(slot).generation
         state = former._replace(address=address, port=port, override_generation=generation)
-        AdminTableWriter(self.segment).publish(slot, state)
+        self.admins.publish(slot, state)
         self.runtime.bells.ring_table()
 
     def judge(self, slot: int, up: bool) -> None:
