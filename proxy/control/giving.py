@@ -43,14 +43,13 @@ class Giving:
         loop = asyncio.get_running_loop()
         exposed = self.runtime.exposed
         os.eventfd_write(self.runtime.given, 1)
+        told = f"giving {len(exposed)} listening sockets to a program that takes over"
+        self.runtime.log(LogLevel.NOTICE, told)
         async with asyncio.timeout(seconds):
             await loop.sock_sendall(connection, COUNT.pack(len(exposed)))
             for start in range(0, len(exposed), DESCRIPTORS_MAX):
                 await self._send(connection, exposed[start : start + DESCRIPTORS_MAX])
                 await loop.sock_recv(connection, COUNT.size)
-        self.runtime.log(
-            LogLevel.NOTICE, f"gave {len(exposed)} listening sockets to a program that takes over"
-        )
 
     async def _send(
         self, connection: socket.socket, listeners: tuple[ListeningSocket, ...]
