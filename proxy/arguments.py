@@ -53,6 +53,7 @@ class Arguments(msgspec.Struct, frozen=True):
     idle_flags: tuple[tuple[str, str], ...] = ()  # accepted without effect, and why
     finish_pids: tuple[int, ...] = ()  # -sf
     end_pids: tuple[int, ...] = ()  # -st
+    old_socket: str | None = None  # -x
     warnings_fatal: bool = False  # -dW
     diagnose: bool = False  # -dD
     ignore_unresolved: bool = False  # -dr

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from proxy.config.model.settings import Bind, Endpoint, Settings
+from proxy.config.model.settings import Bind, Endpoint, Settings, SocketFamily
 from proxy.config.outline.kept import KeptConfiguration
 from proxy.lists.changing.area import ListArea
 from proxy.lists.changing.kinds import Lists
@@ -149,6 +149,7 @@ class Runtime(msgspec.Struct, frozen=True):
     startup_logs: tuple[str, ...] = ()  # what was told of the files, as on a terminal
     check_orders: CheckOrders = msgspec.field(default_factory=CheckOrders)  # of operators
     events: EventRing = msgspec.field(default_factory=EventRing)  # of all generations
+    given: int | None = None  # the eventfd by which control says that `exposed` were given away
 
     @property
     def has_resolverd(self) -> bool:
@@ -157,9 +158,32 @@ class Runtime(msgspec.Struct, frozen=True):
         return bool(named.resolutions or named.addressed or self.state_files)
 
     @property
+    def exposed(self) -> tuple[ListeningSocket, ...]:
+        """What another program gets that asks for the sockets (`-x`): one of each address."""
+        formers = (None, *self.listeners)
+        return tuple(
+            listener
+            for listener, former in zip(self.listeners, formers, strict=False)
+            if (former is None or listener.bind is not former.bind) and _is_given(listener.bind)
+        )
+
+    @property
     def every_list(self) -> Lists:
         """What conditions and maps look up in."""
         return self.settings.lists if self.lists is None else self.lists
+
+
+def _is_given(bind: Bind) -> bool:
+    """Whether a successor may have a use for the socket of an address.
+
+    For a path it has none: whichever program binds it next has all clients from then on. Nor has
+    HAProxy for one IPv6 address, whose sockets the kernel makes `v6only` unasked: it takes them for
+    others than those of a line without that word, and opens its own in the group.
+    """
+    endpoint = bind.endpoint
+    if endpoint.family is SocketFamily.IPV6 and endpoint.host != "::":
+        return bind.v6only
+    return endpoint.family is not SocketFamily.UNIX
 
 
 def now_ms() -> int:

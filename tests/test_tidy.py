@@ -87,7 +87,7 @@ ROOMS = (
     "proxy.control.rows",
     "proxy.control.commands",
     "proxy.control.command_line",
-    *("proxy.control.stats_socket", "proxy.control.called"),
+    *("proxy.control.stats_socket", "proxy.control.called", "proxy.control.giving"),
     *("proxy.control.metrics", "proxy.control.situation", "proxy.control.page"),
     "proxy.control.http",
     "proxy.control.retirement",

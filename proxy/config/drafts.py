@@ -235,6 +235,7 @@ class BindOptions(msgspec.Struct):
     defer_accept: bool = False
     transparent: bool = False
     level: str = "operator"  # stats sockets only
+    exposes: bool = False  # likewise: `expose-fd listeners`
     accept_proxy: bool = False
 
 

@@ -17,6 +17,8 @@ PAUSABLE = (SocketFamily.IPV4, SocketFamily.IPV6)
 
 def listens(listening: ListeningSocket) -> bool:
     """Whether clients can connect to it."""
+    if listening.socket.fileno() < 0:  # let go of for good
+        return False
     return bool(listening.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
 
 

@@ -17,6 +17,7 @@ from typing import NoReturn
 
 import uvloop
 
+from proxy.config.model.settings import StatsSocket
 from proxy.control.acceptor import Acceptor
 from proxy.control.call import take_stream
 from proxy.control.called import Called
@@ -49,6 +50,7 @@ from proxy.control.commands.show_stat import ShowStat
 from proxy.control.commands.tables.orders import Tables
 from proxy.control.commands.wait import WaitCommand
 from proxy.control.commands.why.show_why import ShowWhy
+from proxy.control.giving import Giving
 from proxy.control.limits import (
     SERVICE_CONNECTIONS_MAX,
     STATS_CONNECTIONS_MAX,
@@ -72,7 +74,7 @@ from shm.log_level import LogLevel
 from shm.names import NameOrderWriter
 from shm.processes import ProcessSelf
 from shm.slots import AdminTableWriter
-from shm.states import ProcessState
+from shm.states import ProcessCommand, ProcessState
 
 
 def all_commands(
@@ -133,6 +135,7 @@ class Control:
                 *ClientLimits(*clients, orders.refuse_if_replaced).commands(),
             ]
         )
+        self.giving = Giving(runtime)
         self.turns = Turns()
         self.stats_timeout_ms = runtime.settings.globals.stats_timeout_ms
         failed, paused = self.connection_failed, self.monitor.accept_paused
@@ -144,12 +147,14 @@ class Control:
         """Note an order of a client among the events."""
         self.runtime.events.write(time.time_ns() // 1_000, LogLevel.NOTICE, text)
 
-    async def serve_stats(self, listening: socket.socket, level: Level) -> None:
+    async def serve_stats(self, listening: socket.socket, stats: StatsSocket) -> None:
         """Serve one stats socket for ever."""
+        level = LEVEL_NAMES[stats.level]
+        give = self.giving.give if stats.exposes else self.giving.refuse
 
         async def converse(connection: socket.socket, client: Client) -> None:
             line = CommandLine(self.commands, level, self.stats_timeout_ms, self.note_order)
-            await StatsConversation(connection, client, self.turns, line).serve()
+            await StatsConversation(connection, client, self.turns, line, give=give).serve()
 
         await self.stats_acceptor.accept(listening, converse)
 
@@ -181,7 +186,13 @@ class Control:
         with suppress(BlockingIOError):
             os.eventfd_read(self.runtime.bells.control)
         self.mail.hear()
+        self.look()
+
+    def look(self) -> None:
+        """Do what the supervisor commands."""
         self.retirement.look()
+        if self.me.command == ProcessCommand.SOFT_STOP:
+            self.giving.end()
 
     async def tick(self) -> None:
         """Once a second, for ever: say that the loop turns, look at the counters and the command.
@@ -192,7 +203,7 @@ class Control:
         while True:
             await asyncio.sleep(TICK_SECONDS)
             self.me.beat(now_ms())
-            self.retirement.look()
+            self.look()
             self.monitor.tick(now_ms())
             self.report.old.look()
 
@@ -207,7 +218,7 @@ class Control:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.tick())
             for listening, line in zip(self.runtime.stats_sockets, stats, strict=True):
-                group.create_task(self.serve_stats(listening, LEVEL_NAMES[line.level]))
+                group.create_task(self.serve_stats(listening, line))
             if (calls := self.runtime.master_calls) is not None:
                 called = Called(
                     self.report,

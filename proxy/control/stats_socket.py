@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
 
 from proxy.control.caller import CALLER, Caller, has_left
 from proxy.control.command import Pause, Vigil, wants_payload
@@ -23,8 +25,10 @@ from proxy.control.limits import (
 )
 from proxy.control.places import Client
 from proxy.control.turns import Turns
+from proxy.kernel.socket_messages import COMMAND
 
 READ_BYTES = 4_096
+Give: TypeAlias = Callable[[socket.socket, float], Awaitable[None]]
 _PAYLOAD_END = re.compile(rb"\n\r?\n")
 
 
@@ -73,14 +77,19 @@ class StatsConversation:
         received: bytes = b"",
         *,
         caller: Caller | None = None,
+        give: Give | None = None,
     ) -> None:
-        """`received` is what has come before; the `caller` is the other side of the connection."""
+        """`received` is what has come before; the `caller` is the other side of the connection.
+
+        `give` sends listening sockets over it, to a program that takes over.
+        """
         self.connection = connection
         self.client = client
         self.turns = turns
         self.line = line
         self.received = received
         self.caller = caller or Caller(connection, client)
+        self.give = give
 
     @property
     def timeout_seconds(self) -> float:
@@ -98,6 +107,9 @@ class StatsConversation:
             if payload is None and wants_payload(text):
                 return
             self.client.served()
+            if self.give is not None and text.strip() == COMMAND:
+                await self.give(self.connection, self.timeout_seconds)
+                return
             async for chunk in self.turns.chunks(self.line.answers(text, payload), self.wait):
                 await self.send(chunk)
             self.client.answered()

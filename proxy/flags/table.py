@@ -124,6 +124,11 @@ FLAGS = (
         *("-st", Takes.PIDS, "<pid>...", "end_pids"),
         "end these processes when this one is ready",
     ),
+    _taking(
+        *("-x", Takes.FILE, "<stats socket>", "old_socket"),
+        "take over the listening sockets of the program that answers there, also HAProxy; its line "
+        "has 'expose-fd listeners'. With -sf no client in a queue is lost",
+    ),
     _switch("-dW", "warnings are fatal", warnings_fatal=True),
     _switch("-dD", "also say what is only suspicious", diagnose=True),
     _switch("-dr", "start even if a server's host name cannot be resolved", ignore_unresolved=True),
@@ -151,11 +156,6 @@ FLAGS = (
 AID = "it is an aid for work on HAProxy"
 _EPOLL = "the event loop is always epoll"
 IDLE_FLAGS = (
-    _idle(
-        "-x",
-        "no sockets are taken over; both programs listen until -sf ends the old one",
-        *(Takes.TEXT, "<socket>"),
-    ),
     _idle("-dR", "the workers' sockets share a port by SO_REUSEPORT and cannot do without"),
     _idle("-dG", "host names are always found by getaddrinfo"),
     _idle("-dI", "no program is started"),

@@ -254,6 +254,22 @@ cdef inline void listener_drained(Engine *engine, Listener *listener) noexcept n
         listener_unregister(engine, listener)
 
 
+cdef inline void listener_leave(Engine *engine, Listener *listener) noexcept nogil:
+    """In a soft stop: give back a socket on which others listen, once this worker has emptied it.
+
+    When they close it, it must not stay open for the sake of a long session here: clients would
+    wait in its queue for nobody. What a limit keeps this worker from, the others accept.
+    """
+    if listener.fd < 0 or listener.registered or engine.resume_ms != 0 or (
+            load32_acquire(&engine.view.owners[listener.index]) & OWNER_CLOSES):
+        return
+    if listener.stopped_by != NULL:
+        stop_leave(engine, listener)
+    listener.drained = True
+    close(listener.fd)
+    listener.fd = -1
+
+
 cdef inline void listener_event(Engine *engine, Listener *listener) noexcept nogil:
     """Clients wait, unless another worker was faster."""
     if listener.registered and listener.stopped_by == NULL and (

@@ -11,7 +11,7 @@ from libc.errno cimport EINTR, errno
 from libc.stdint cimport INT64_MAX, int64_t, uint32_t, uint64_t
 
 from proxy.relay.accept cimport (
-    LISTENER_TAG, accept_resume, limits_settle, listener_event, listeners_refresh)
+    LISTENER_TAG, accept_resume, limits_settle, listener_event, listener_leave, listeners_refresh)
 from proxy.relay.admission.stopped cimport limits_look
 from proxy.relay.balance.rota_news cimport rotas_follow
 from proxy.relay.changes.changes cimport changes_end, changes_walk
@@ -102,6 +102,7 @@ cdef inline void look_at_shared(Engine *engine) noexcept nogil:
         for index in range(engine.listener_count):
             if engine.listeners[index].registered:
                 listener_event(engine, &engine.listeners[index])
+            listener_leave(engine, &engine.listeners[index])
     engine.command = command
 
 

@@ -35,6 +35,7 @@ from proxy.supervisor.descriptors import Descriptors, Grant
 from proxy.supervisor.faults import Faults
 from proxy.supervisor.fill import fill_restored, filling, shape_of
 from proxy.supervisor.generation import Generation, Phase
+from proxy.supervisor.giving import Given
 from proxy.supervisor.handover import Handover
 from proxy.supervisor.listening import (
     Held,
@@ -111,6 +112,7 @@ class Builder(msgspec.Struct, frozen=True):
     log_fallback: bool  # without `log` lines, to standard error
     events: EventRing
     master_calls: socket.socket | None = None  # from the master CLI, for each control
+    given: Given = msgspec.field(default_factory=Given)
 
     def open_log(self, settings: Settings) -> LogWriter:
         """The log that these settings ask for."""
@@ -173,6 +175,7 @@ class Builder(msgspec.Struct, frozen=True):
                 check_orders=check_orders,
                 events=self.events,
                 master_calls=self.master_calls,
+                given=self.given.descriptor,
             )
             set_shared_variables(runtime)
             preload_for(runtime)

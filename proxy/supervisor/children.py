@@ -100,6 +100,8 @@ class Children:
             *(item.fileno() for item in runtime.stats_sockets),
             *(service.fileno() for _, service in runtime.service_sockets),
         )
+        if runtime.given is not None:
+            services = (*services, runtime.given)
         if runtime.master_calls is not None:
             services = (*services, runtime.master_calls.fileno())
         for_control = for_workers | {*services}  # frontends are closed and opened there

@@ -137,17 +137,22 @@ class Group:
 class Closing:
     """Everything that a generation closes."""
 
-    def __init__(self, items: Iterable[OpenSocket]) -> None:
-        """They let no client in any more; those in their queues are still to be accepted."""
+    def __init__(self, items: Iterable[OpenSocket], given: Iterable[OpenSocket] = ()) -> None:
+        """They let no client in any more; those in their queues are still to be accepted.
+
+        What was `given` to another program goes on listening there.
+        """
+        self.items = list(items)
+        self._given = list(given)
         groups: dict[object, list[OpenSocket]] = {}
-        for item in items:
+        for item in self.items:
             groups.setdefault(_name(item), []).append(item)
         neighbours = Neighbours()
         self._groups = [Group(items, neighbours) for items in groups.values()]
 
     def __bool__(self) -> bool:
         """Whether there is a socket to be closed."""
-        return bool(self._groups)
+        return bool(self._groups or self._given)
 
     def look(self) -> None:
         """What is to be done while handshakes end."""
@@ -169,7 +174,10 @@ class Closing:
         """End listening, on all together."""
         for group in self._groups:
             group.shut()
-        self._groups = []
+        for item in self._given:
+            release(item.socket)  # what the groups ordered ends with them
+            item.socket.close()
+        self._groups, self._given = [], []
 
 
 def _name(item: OpenSocket) -> object:

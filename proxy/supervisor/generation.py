@@ -41,7 +41,7 @@ from proxy.supervisor.limits import (
     STOP_LIMIT_MS,
     TICK_MS,
 )
-from proxy.supervisor.listening import OpenSocket, SocketSet
+from proxy.supervisor.listening import SocketSet
 from proxy.supervisor.lists import settle_lists
 from proxy.supervisor.pairs import Onward
 from proxy.supervisor.privileges import Privileges
@@ -294,13 +294,10 @@ class Generation:
 
     # -- the end ----------------------------------------------------------------------------------
 
-    def soft_stop(
-        self, closing: Iterable[OpenSocket], now_ms: int, *, keep_control: bool = False
-    ) -> None:
+    def soft_stop(self, closing: Closing, now_ms: int, *, keep_control: bool = False) -> None:
         """Accept what is queued, finish the sessions, then end; close these sockets on the way."""
         assert self.phase is Phase.RUNNING, f"soft stop of {self}"
-        items = list(closing)
-        self._closing = Closing(items)
+        self._closing = closing
         self._quiet_ms = now_ms + (QUIESCE_MS if self._closing else 0)
         limit = self.runtime.settings.globals.hard_stop_after_ms
         self._hard_stop_ms = None if limit is None else now_ms + limit
@@ -310,9 +307,9 @@ class Generation:
         for child in self.children.all:
             if child is not self.children.control or not keep_control:
                 child.watch.retire()
-        for item in items:
+        for item in closing.items:
             remove_path(item.endpoint, item.identity)
-        self._let_in({id(item.socket) for item in items})
+        self._let_in({id(item.socket) for item in closing.items})
         self.services.end(signal.SIGKILL, but=self.children.control)
         if self.children.runner is not None:
             self.children.runner.end(signal.SIGKILL)
@@ -348,9 +345,10 @@ class Generation:
     def _advance(self, now_ms: int) -> None:
         self._closing.look()
         if self.phase is Phase.QUIESCING and now_ms >= self._quiet_ms:
-            bells = self.runtime.bells
-            readers = (*bells.relays, *bells.workers)
-            self._command(ProcessCommand.SOFT_STOP, self.children.workers, readers)
+            told = list(self.children.workers)
+            if self._keeps_control:  # which has the sockets, too
+                told.append(self.children.control)
+            self._command(ProcessCommand.SOFT_STOP, told, self.runtime.bells.all())
             self.phase = Phase.DRAINING  # now that all were told
         if self.phase is Phase.DRAINING:
             told_ms = now_ms - self._quiet_ms

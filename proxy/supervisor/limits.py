@@ -40,6 +40,9 @@ RELOAD_LIMIT_MS = 60_000  # parsing and resolving in the helper child
 TRIAL_LIMIT_MS = 5_000  # dropping privileges in a helper
 LIBC_LIMIT_MS = 11_000  # two nameservers of resolv.conf, five seconds each, and some air
 LIBC_THREADS = 32  # names asked for at the same time
+TAKEOVER_WAIT_MS = 1_000  # for the next word of the program that -x leads to, as HAProxy waits
+TAKEOVER_LIMIT_MS = 5_000  # for all of its sockets
+TAKEN_SOCKETS_MAX = 65_536  # that it may have: more than anything that is said by mistake
 MESSAGE_BYTES_MAX = 512 << 20  # what a helper child may send: settings of 100,000 servers
 
 assert ADOPT_AFTER_MS < SUSPECT_AFTER_MS < STALE_AFTER_MS < START_LIMIT_MS < STARVED_LIMIT_MS
@@ -50,3 +53,4 @@ assert QUIESCE_MS < 1_000  # the first repetition of a dropped SYN is refused
 assert QUIESCE_MS < SHUT_LIMIT_MS
 assert RETIRE_LIMIT_MS < SERVICES_END_LIMIT_MS
 assert LIBC_LIMIT_MS < RELOAD_LIMIT_MS
+assert TAKEOVER_WAIT_MS < TAKEOVER_LIMIT_MS

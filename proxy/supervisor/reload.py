@@ -255,10 +255,11 @@ class Reload:
         assert self.new is not None
         assert self._old.carried is not None
         onward = self._old.carried.onward
-        closing = vanished(self._old.sockets.held, self.new.sockets.held)
+        gone = vanished(self._old.sockets.held, self.new.sockets.held)
         self.new.runtime.segment.note_reloads(self._old.runtime.segment.reload_failures)
         self.new.services.open_gate()
         with self._faults.contained("stopping the old workers"):
+            closing = self._builder.given.closing(gone, self._old.runtime)
             self._old.soft_stop(closing, now_ms)
         if self._old.phase is Phase.RUNNING:  # it raised before it began
             raise ReloadError("the old workers cannot be stopped")

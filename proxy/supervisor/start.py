@@ -30,7 +30,15 @@ from proxy.supervisor.descriptors import DescriptorLimitError, Descriptors
 from proxy.supervisor.faults import NEVER_READY, Faults, last_words
 from proxy.supervisor.helper import run_helper
 from proxy.supervisor.limits import LOG_END_LIMIT_MS, TRIAL_LIMIT_MS
-from proxy.supervisor.listening import BindingError, OpenSocket, listens, open_socket, stats_want
+from proxy.supervisor.listening import (
+    BindingError,
+    Held,
+    OpenSocket,
+    listens,
+    open_socket,
+    stats_want,
+    wanted_sockets,
+)
 from proxy.supervisor.master import Master
 from proxy.supervisor.memory import give_back_memory, limit_memory, share_memory
 from proxy.supervisor.notify import Notifier
@@ -43,6 +51,8 @@ from proxy.supervisor.reload_report import ReloadReport
 from proxy.supervisor.signals import end_by
 from proxy.supervisor.slices import at_once
 from proxy.supervisor.supervisor import End, Supervisor
+from proxy.supervisor.takeover import TakeoverError, take_over
+from proxy.supervisor.workers import worker_count
 from proxy.terminal import say
 from shm.events import EventRing
 from shm.log_level import LogLevel
@@ -107,7 +117,7 @@ def start_program(
     try:
         _limit_memory(arguments.memory_mb or 0, prepared.settings)
         descriptors = Descriptors()
-        ground = _open(prepared.settings, descriptors)
+        ground = _open(arguments, prepared.settings, descriptors)
         opened = _open_masters(masters)
         background = go_background() if mode.background else None
         supervisor = _supervisor(
@@ -142,13 +152,13 @@ def serve(program: StartedProgram) -> int:
     return exit_status(end, program.mode)
 
 
-def _open(settings: Settings, descriptors: Descriptors) -> Ground:
+def _open(arguments: Arguments, settings: Settings, descriptors: Descriptors) -> Ground:
     """Limits, privileges and sockets: what can be refused."""
     if not listens(settings):
         raise StartError(NO_LISTENER)
     try:
         try_privileges(Privileges.of(settings.globals))
-        ground = open_all(settings, {}, descriptors)
+        ground = open_all(settings, _take_over(arguments, settings), descriptors)
     except BindingError as error:
         raise StartError(*error.lines, NO_LISTENERS) from error
     except (DescriptorLimitError, PrivilegeError) as error:
@@ -156,6 +166,21 @@ def _open(settings: Settings, descriptors: Descriptors) -> Ground:
     for warning in ground.grant.warnings:
         _tell(Severity.WARNING, warning)
     return ground
+
+
+def _take_over(arguments: Arguments, settings: Settings) -> Held:
+    """`-x`: as in HAProxy, a start without the sockets fails, but not under a master."""
+    if arguments.old_socket is None:
+        return {}
+    try:
+        wants = wanted_sockets(settings, worker_count(settings))
+        return take_over(arguments.old_socket, wants)
+    except TakeoverError as error:
+        refusal = f"Failed to get the sockets from the old process: {error}"
+        if not Mode.of(arguments, settings).master_worker:
+            raise StartError(refusal) from error
+    _tell(Severity.WARNING, refusal)
+    return {}
 
 
 def _limit_memory(megabytes: int, settings: Settings) -> None:

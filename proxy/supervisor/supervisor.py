@@ -16,6 +16,7 @@ from proxy.runtime import Runtime, now_ms
 from proxy.supervisor.build import Builder
 from proxy.supervisor.faults import NEVER_READY, explain
 from proxy.supervisor.generation import Generation, Phase
+from proxy.supervisor.giving import sockets_of_clients
 from proxy.supervisor.late_counts import LateCounts, adding
 from proxy.supervisor.limits import (
     FAULT_PAUSE_MS,
@@ -256,18 +257,10 @@ class Supervisor:
         if self.current.phase is Phase.RUNNING:
             told = "stopping softly: no new connections are accepted"
             self.current.runtime.log(LogLevel.WARNING, told)
-            held = self.current.sockets.held
-            clients = {id(item.socket) for item in self.current.runtime.listeners}
-            self.current.soft_stop(
-                [
-                    item
-                    for sockets in held.values()
-                    for item in sockets
-                    if id(item.socket) in clients
-                ],
-                now,
-                keep_control=True,
-            )
+            runtime, held = self.current.runtime, self.current.sockets.held
+            items = sockets_of_clients(runtime, held.values())
+            closing = self._builder.given.closing(items, runtime)
+            self.current.soft_stop(closing, now, keep_control=True)
 
     # -- reload -----------------------------------------------------------------------------------
 

@@ -39,6 +39,7 @@ def parsed(*words: str) -> Arguments:
         (["-sf", "12", "13", "-c"], {"finish_pids": (12, 13), "check": True}),
         (["-st", "12"], {"end_pids": (12,)}),
         (["-sf"], {}),
+        (["-x", "/run/s.sock"], {"old_socket": "/run/s.sock"}),
         (["-cc", "streq(a,a)"], {"condition": "streq(a,a)"}),
         (["-h"], {"help": True}),
         (["--help"], {"help": True}),
@@ -60,7 +61,6 @@ def test_a_flag_sets_what_it_says(words: list[str], expected: dict[str, object])
 @pytest.mark.parametrize(
     ("words", "flag", "why"),
     [
-        (["-x", "/run/s.sock"], "-x /run/s.sock", "no sockets are taken over"),
         (["-dR"], "-dR", "SO_REUSEPORT"),
         (["-dG"], "-dG", "getaddrinfo"),
         (["-de"], "-de", "always epoll"),

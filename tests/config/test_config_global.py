@@ -162,6 +162,7 @@ def test_a_stats_socket_keeps_its_rights() -> None:
         "stats socket ipv4@127.0.0.1:9999",
         "stats socket fd@7 expose-fd listeners level user",
     ).stats_sockets
+    assert [s.exposes for s in found] == [False, False, True]
     assert [(s.endpoint, s.level, s.mode, s.user, s.group) for s in found] == [
         (Endpoint(SocketFamily.UNIX, "/run/x.sock"), "admin", 0o660, 0, 0),
         (Endpoint(SocketFamily.IPV4, "127.0.0.1", 9999), "operator", None, None, None),

@@ -214,6 +214,8 @@ def test_a_server_may_stick() -> None:
         (f"global\n    tune.rcvbuf.client 5\n{LISTEN}", "the kernel sizes"),
         (f"global\n    thread-hard-limit 5\n{LISTEN}", "'nbthread' alone"),
         (listen_with("bind 127.0.0.1:2 level admin"), "give no commands"),
+        (listen_with("bind 127.0.0.1:2 expose-fd listeners"), "line gives the sockets"),
+        (f"global\n    stats socket ipv4@127.0.0.1:9 expose-fd listeners\n{LISTEN}", "only Unix"),
         (f"global\n    stats socket /tmp/x.sock maxconn 5\n{LISTEN}", "'maxconn' has no effect"),
         (f"global\n    stats socket /tmp/x.sock backlog 5\n{LISTEN}", "'backlog' has no effect"),
         (f"global\n    nogetaddrinfo\n{LISTEN}", "always found by getaddrinfo"),

@@ -193,6 +193,7 @@ class StatsSocket(msgspec.Struct, frozen=True):
     mode: int | None = None
     user: int | None = None  # uid
     group: int | None = None  # gid
+    exposes: bool = False  # gives the listening sockets to another program that asks
 
 
 class Global(msgspec.Struct, frozen=True):

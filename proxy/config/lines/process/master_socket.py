@@ -21,9 +21,10 @@ def read_master_socket(text: str, context: Context) -> StatsSocket:
     address, *words = text.split(",")
     if not address:
         raise ConfigError("-S expects an address or a path")
-    options = read_bind_options(
-        Statement(ORIGIN, tuple(words), context), "-S", STATS_SOCKET_OPTIONS
-    )
+    statement = Statement(ORIGIN, tuple(words), context)
+    options = read_bind_options(statement, "-S", STATS_SOCKET_OPTIONS)
+    if options.exposes:
+        statement.notice("'expose-fd' has no effect here: a 'stats socket' line gives the sockets")
     return StatsSocket(
         endpoint=single_endpoint(parse_address(address, context.environment), context.resolve_host),
         origin=ORIGIN,

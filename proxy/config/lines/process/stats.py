@@ -9,7 +9,7 @@ from proxy.config.drafts import GlobalDraft
 from proxy.config.lines.proxy.bind import STATS_SOCKET_OPTIONS, read_bind_options
 from proxy.config.lines.shapes import AT_MOST_ONE, NUMBER_LENIENT, RANGES
 from proxy.config.lines.table import Statement, Table, act_on_second, without_effect, works
-from proxy.config.model.settings import StatsSocket
+from proxy.config.model.settings import SocketFamily, StatsSocket
 from proxy.config.text.addresses import parse_address, single_endpoint
 from proxy.config.text.messages import ConfigError
 from proxy.config.text.units import parse_time_ms
@@ -20,14 +20,18 @@ def _socket(statement: Statement, draft: GlobalDraft) -> None:
         raise ConfigError("'stats socket' expects an address or a path")
     address = parse_address(statement.words[1], statement.context.environment)
     options = read_bind_options(statement.skip(2), "stats socket", STATS_SOCKET_OPTIONS)
+    endpoint = single_endpoint(address, statement.context.resolve_host)
+    if options.exposes and endpoint.family in (SocketFamily.IPV4, SocketFamily.IPV6):
+        statement.notice("'expose-fd' has no effect here: only Unix sockets carry sockets")
     draft.stats_sockets.append(
         StatsSocket(
-            endpoint=single_endpoint(address, statement.context.resolve_host),
+            endpoint=endpoint,
             origin=statement.origin,
             level=options.level,
             mode=options.unix_mode,
             user=options.unix_user,
             group=options.unix_group,
+            exposes=options.exposes,
         )
     )
 

@@ -85,11 +85,16 @@ def _mss(statement: Statement, options: BindOptions) -> None:
         raise ConfigError(f"'mss' expects an MSS with an absolute value between 1 and {MSS_MAX}")
 
 
-def _expose(statement: Statement, _options: BindOptions) -> None:
+def _expose(statement: Statement, options: BindOptions) -> None:
     what = statement.one("'listeners'")
     if what != "listeners":
         raise ConfigError(f"'expose-fd' knows only 'listeners', not '{what}'")
-    statement.notice("'expose-fd listeners' has no effect here: a reload keeps the sockets open")
+    options.exposes = True
+
+
+def _idle_expose(statement: Statement, options: BindOptions) -> None:
+    _expose(statement, options)
+    statement.notice("'expose-fd' has no effect here: a 'stats socket' line gives the sockets")
 
 
 _TLS: Word[BindOptions] = unsupported(
@@ -131,6 +136,7 @@ STATS_SOCKET_OPTIONS: Options = {
 BIND_OPTIONS: Options = {
     **STATS_SOCKET_OPTIONS,
     "level": works(_idle_level),
+    "expose-fd": works(_idle_expose),
     "name": works(text("name", "a name")),
     "id": works(number("id", 1, ID_MAX)),
     "backlog": works(number("backlog", 0, BACKLOG_MAX)),

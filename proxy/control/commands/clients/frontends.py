@@ -24,6 +24,7 @@ from shm.client_orders import OPEN, PAUSED, SHUT, ClientOrdersWriter
 from shm.log_level import LogLevel
 
 SERVES_STATISTICS = "This frontend serves statistics: it cannot be disabled while running."
+FINISHES = "The program finishes: its frontends take no clients any more."
 CONFLICT = "Failed to resume frontend, check logs for precise cause (port conflict?)."
 
 
@@ -62,6 +63,8 @@ class Frontends:
         if proxy.http is not None:
             raise CommandError(SERVES_STATISTICS)
         assert proxy.frontend_index is not None
+        if any(listening.socket.fileno() < 0 for listening in self.sockets_of(proxy)):
+            raise CommandError(FINISHES)
         return proxy, self.writer.frontend(proxy.frontend_index).state
 
     def order(self, proxy: Proxy, state: int) -> Pause:
