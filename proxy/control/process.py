@@ -21,7 +21,7 @@ from proxy.config.model.settings import StatsSocket
 from proxy.control.acceptor import Acceptor
 from proxy.control.call import take_stream
 from proxy.control.called import Called
-from proxy.control.command import Command, CommandTable, Level
+from proxy.control.command import Command, CommandTable
 from proxy.control.command_line import LEVEL_NAMES, CommandLine
 from proxy.control.commands.clear_counters import ClearCounters
 from proxy.control.commands.clients.frontends import Frontends
