@@ -265,14 +265,11 @@ class ServerStateSource(enum.Enum):
 
 
 class HttpWord(msgspec.Struct, frozen=True):
-    """A word that needs mode http; `warning` is HAProxy's in a TCP section, "" without one.
-
-    HAProxy warns only in sections that have the word's `side`.
-    """
+    """A word that needs mode http; HAProxy warns of it in TCP sections that have its `side`."""
 
     label: str
     origin: Origin
-    warning: str
+    warning: str  # HAProxy's, or ""
     side: Side = Side.BOTH
 
 

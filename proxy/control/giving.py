@@ -65,7 +65,7 @@ class Giving:
                 return
 
     def end(self) -> None:
-        """The workers stop: whoever has the sockets now shall be alone with them."""
+        """The workers stop: the program that has the sockets now shall be alone with them."""
         if not self.over:
             self.over = True
             for listener in self.runtime.listeners:
