@@ -15,7 +15,7 @@ import msgspec
 from proxy.client.connection import answer_of
 from proxy.config.model.lists import Reference
 from proxy.config.outline.kept import KeptConfiguration
-from proxy.config.outline.outcome import Running, digests_of, outcome
+from proxy.config.outline.outcome import Running, outcome
 from proxy.config.outline.secrets import without_secrets
 from proxy.config.outline.telling import NOTHING, told_groups
 from proxy.config.text.messages import ConfigError
@@ -46,19 +46,11 @@ def run(
         return _fail(f"{address}: {reason or error}")
     lines = list(kept.lines())
     shown = [without_secrets(line) for line in lines]
-    result = outcome(running.source_lines(), shown, running.orders)
+    result = outcome(running.source_lines(), shown, running.orders, running.lists, references)
     hidden = sum(line is not found for line, found in zip(lines, shown, strict=True))
-    told = list(told_groups(result))
-    now = digests_of(references)
-    changed = [name for name, digest in running.lists.items() if now.get(name, digest) != digest]
-    if changed:
-        told += [
-            f"files of patterns that have changed: {len(changed)}",
-            *(f"  {n}" for n in changed),
-        ]
-    told = told or [NOTHING]
+    told = list(told_groups(result)) or [NOTHING]
     if hidden:
-        told.append(f"not compared: the secrets of {hidden} lines")
+        told.append(f"not compared: the secrets of {hidden} line{'s' * (hidden != 1)}")
     loaded = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(running.loaded))
     head = f"Against {address} (loaded {loaded}, generation {running.generation}):"
     say("\n".join((head, *told)) + "\n", STANDARD_OUTPUT)

@@ -103,7 +103,7 @@ def test_what_is_kept_is_what_was_read(rows: list[tuple[str, list[str]]]) -> Non
             "backend b\n server s 1.1.1.1:1 backup check",
             ["2 ~ backend b: server s: 1.1.1.1:1 check backup -> 1.1.1.1:1 backup check"],
         ),
-        ("stray 1\nglobal", "global", ["0 - : section (1 lines)"]),
+        ("stray 1\nglobal", "global", ["0 - : section (1 line)"]),
         (
             "userlist u\n user a password one",
             "userlist u\n user a password two",
