@@ -198,6 +198,38 @@ def test_a_program_that_does_not_answer(program: Program, out: Path) -> None:
     assert "answers/show-info.txt: FAILED: " in made.parts["parts.txt"]
 
 
+def test_a_pid_file_leads_to_the_rest(tmp_path: Path, out: Path) -> None:
+    text = CONFIGURATION.replace("@folder@/pid", "elsewhere").replace("  pidfile elsewhere\n", "")
+    text = text.replace("@1@", str(free_port())).replace("@2@", str(free_port()))
+    pidfile = str(tmp_path / "pid")
+    with Program(tmp_path, text, "-p", pidfile, executed=True) as program:
+        by_file = Reported(out, "-p", pidfile)
+        by_file.path.unlink()
+        Path(f"{pidfile}.ping").unlink()
+        by_pid = Reported(out, str(program.process.pid))
+    assert not [name for name in by_file.parts if name.endswith(".failed")], by_file.said
+    assert by_pid.parts["ping.txt.failed"] == f"{pidfile}.ping: No such file or directory\n"
+    assert "written (1 part is missing: see parts.txt)" in by_pid.said
+    for made in (by_file, by_pid):
+        assert f"files: {program.file}\n" in made.parts["target.txt"]
+        assert f"pid file: {pidfile}\n" in made.parts["target.txt"]
+        assert f"Pid: {program.process.pid}\n" in made.parts["answers/show-info.txt"]
+
+
+def test_a_refusal_is_an_answer(tmp_path: Path, out: Path) -> None:
+    text = CONFIGURATION.replace("level admin", "level user").replace(
+        "  pidfile @folder@/pid\n", ""
+    )
+    text = text.replace("@1@", str(free_port())).replace("@2@", str(free_port()))
+    with Program(tmp_path, text, executed=True) as program:
+        made = Reported(out, str(program.socket_path))
+    denied = [text for name, text in made.parts.items() if text.startswith("Permission denied")]
+    assert len(denied) > 2
+    assert made.named("answers/show-cli-sockets.txt")
+    assert "not asked" not in made.said
+    assert made.parts["ping.txt.failed"] == "no pid file is known: name it with -p\n"
+
+
 def test_no_program_at_all(program: Program, out: Path) -> None:
     program.stop()
     made = Reported(out, "-f", str(program.file))
@@ -205,12 +237,15 @@ def test_no_program_at_all(program: Program, out: Path) -> None:
     assert "No such file" in made.parts["answers/show-info.txt.failed"]
     assert "server s1" in made.parts["configuration/1-millrace.cfg"]
     assert "kernel/meminfo" in made.parts
+    told = f"{out.parent}/pid.ping: No such file or directory\n"
+    assert made.parts["ping.txt.failed"] == told
     there_is_none = Reported(out, "4194304")
     assert "answers/show-info.txt.failed" in there_is_none.parts
 
 
 def test_a_file_that_cannot_be_written(out: Path) -> None:
     assert refused("/proc").startswith("millrace: cannot write /proc/millrace-report-")
+    assert refused(out, "be_a").startswith("millrace: 'be_a' is neither a pid nor a stats socket")
     assert "one socket or pid may follow 'report', not 'b', too" in refused(out, "a", "b")
     assert "'-D' is not for the command 'report'" in refused(out, "-D")
     assert not list(out.iterdir())
