@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -34,8 +35,8 @@ def digests_of(references: Iterable[Reference]) -> dict[str, str]:
 
 def entries_read(said: Reference) -> Iterator[Entry]:
     """Patterns with their values as they were read; Packer.read says what a line is."""
-    for line in said.content.split(b"\n") if said.name else ():
-        text = re.split(rb"[\r\0]", line.lstrip(b" \t"), maxsplit=1)[0]
+    for line in BytesIO(said.content) if said.name else ():  # a line at a time
+        text = re.split(rb"[\r\n\0]", line.lstrip(b" \t"), maxsplit=1)[0]
         if line[:1] == b"#" or not text:
             continue
         if not said.valued:
