@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 
 import msgspec
 
@@ -22,6 +23,8 @@ from proxy.config.text.messages import ConfigError
 from proxy.terminal import STANDARD_ERROR, STANDARD_OUTPUT, say
 
 QUESTION = "show config json"
+OF_MASTER = "@master show cli level"
+LEVELS = (b"user", b"operator", b"admin")
 SECONDS = 30  # a large configuration takes control a moment
 TOLD_MAX = 200  # characters of an answer that is none
 
@@ -37,6 +40,8 @@ def run(
         answer = answer_of(address, QUESTION, environ, SECONDS)
         running = msgspec.json.decode(answer, type=Running)
     except msgspec.DecodeError:
+        if _is_master(address, environ):
+            return _fail(f"{address}: that is the master CLI: name a stats socket")
         said = answer.decode(errors="backslashreplace").strip().partition("\n")[0]
         return _fail(f"{address} does not tell what it runs: {said[:TOLD_MAX]}")
     except TimeoutError:
@@ -55,6 +60,14 @@ def run(
     head = f"Against {address} (loaded {loaded}, generation {running.generation}):"
     say("\n".join((head, *told)) + "\n", STANDARD_OUTPUT)
     return 0
+
+
+def _is_master(address: str, environ: Mapping[str, str]) -> bool:
+    """Whether the master CLI answers there: it alone knows prefixes."""
+    with suppress(OSError, ConfigError):
+        answer = answer_of(address, OF_MASTER, environ, SECONDS)
+        return answer.startswith(LEVELS)
+    return False
 
 
 def _fail(text: str) -> int:

@@ -204,6 +204,20 @@ def test_what_cannot_be_compared_is_an_error(edge: Edge) -> None:
     assert "unknown keyword 'nonsense'" in said
 
 
+def test_the_master_cli_is_named_as_such(tmp_path: Path) -> None:
+    ports = [free_port() for _ in range(3)]
+    text = CONFIGURATION
+    for number, port in enumerate(ports, 1):
+        text = text.replace(f"@{number}@", str(port))
+    master = tmp_path / "master"
+    with Program(tmp_path, text, "-W", "-S", str(master)) as program:
+        edge = Edge(program, ports)
+        edge.write()
+        status, _, said = edge.compare("--against", str(master))
+    assert status == 1
+    assert said.endswith(f"--against {master}: that is the master CLI: name a stats socket\n")
+
+
 def test_it_starts_nothing(edge: Edge) -> None:
     edge.write()
     words = [sys.executable, "-m", "proxy", "-f", str(edge.file)]

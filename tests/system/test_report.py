@@ -205,11 +205,17 @@ def test_a_pid_file_leads_to_the_rest(tmp_path: Path, out: Path) -> None:
     with Program(tmp_path, text, "-p", pidfile, executed=True) as program:
         by_file = Reported(out, "-p", pidfile)
         by_file.path.unlink()
+        words = [sys.executable, "-m", "proxy", "-p", pidfile, "show", "info"]
+        asked = subprocess.run(words, capture_output=True, text=True, check=False)
+        assert f"Pid: {program.process.pid}\n" in asked.stdout, asked.stderr
         Path(f"{pidfile}.ping").unlink()
         by_pid = Reported(out, str(program.process.pid))
     assert not [name for name in by_file.parts if name.endswith(".failed")], by_file.said
     assert by_pid.parts["ping.txt.failed"] == f"{pidfile}.ping: No such file or directory\n"
     assert "written (1 part is missing: see parts.txt)" in by_pid.said
+    asked = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert asked.returncode == 1
+    assert asked.stderr.startswith(f"millrace: {pidfile} names no process that runs: name the ")
     for made in (by_file, by_pid):
         assert f"files: {program.file}\n" in made.parts["target.txt"]
         assert f"pid file: {pidfile}\n" in made.parts["target.txt"]
