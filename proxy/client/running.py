@@ -28,18 +28,24 @@ def pid_in(pidfile: str) -> int | None:
 
 
 def command_line_of(pid: int) -> CommandLine:
-    """What can be read of it; empty where nothing can."""
+    """What can be read of it; empty where nothing can.
+
+    Where a process of another user is, only root may know: relative paths are left out then.
+    """
+    words, folder = b"", Path()
     with suppress(OSError):
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="surrogateescape")
+        words = Path(f"/proc/{pid}/cmdline").read_bytes()
         folder = Path(f"/proc/{pid}/cwd").readlink()
-        parts = words.rstrip("\0").split("\0")
-        for first in range(1, len(parts)):
-            arguments = parse(parts[first:])
-            if not isinstance(arguments, UsageError) and arguments.files:
-                folder /= arguments.folder or ""
-                return CommandLine(
-                    tuple(str(folder / file) for file in arguments.files),
-                    arguments.pidfile and str(folder / arguments.pidfile),
-                    str(folder),
-                )
+    parts = words.decode(errors="surrogateescape").rstrip("\0").split("\0")
+    for first in range(1, len(parts)):
+        arguments = parse(parts[first:])
+        if not isinstance(arguments, UsageError) and arguments.files:
+            folder /= arguments.folder or ""
+            files = [folder / file for file in arguments.files]
+            pidfile = folder / (arguments.pidfile or "")
+            return CommandLine(
+                tuple(str(file) for file in files if file.is_absolute()),
+                str(pidfile) if arguments.pidfile and pidfile.is_absolute() else None,
+                str(folder),
+            )
     return CommandLine()

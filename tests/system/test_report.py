@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from proxy.client.running import command_line_of
 from tests.support.common import free_port
 from tests.support.program.program import Program
 
@@ -220,6 +221,26 @@ def test_a_pid_file_leads_to_the_rest(tmp_path: Path, out: Path) -> None:
         assert f"files: {program.file}\n" in made.parts["target.txt"]
         assert f"pid file: {pidfile}\n" in made.parts["target.txt"]
         assert f"Pid: {program.process.pid}\n" in made.parts["answers/show-info.txt"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
+def test_another_user_finds_what_is_named_by_whole_paths(tmp_path: Path) -> None:
+    text = CONFIGURATION.replace("@folder@", str(tmp_path))
+    text = text.replace("@1@", str(free_port())).replace("@2@", str(free_port()))
+    with Program(tmp_path, text, "-f", ".", "-p", "pid", executed=True) as program:
+        pid = program.process.pid
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.setgid(65_534)
+            os.setuid(65_534)
+            found = command_line_of(pid)
+            os.write(writing, f"{found.files} {found.pidfile}".encode())
+            os._exit(0)
+        os.waitpid(child, 0)
+        assert os.read(reading, 4_096).decode() == f"{(str(program.file),)} None"
+        os.close(reading)
+        os.close(writing)
 
 
 def test_a_refusal_is_an_answer(tmp_path: Path, out: Path) -> None:
