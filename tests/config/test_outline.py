@@ -184,6 +184,18 @@ BEFORE = {"maxconn": 10, "inherited": 1, "weight": 5, "state": ""}
         (("backend b", "weight", "5", "7", "s"), {"weight": 7}, Fate.SAID),
         (("backend b", "weight", "5", "7", "s"), {"state": "disabled"}, Fate.KEPT),
         (("backend b", "state", "ready", "maint", "s"), {"state": "disabled"}, Fate.FILE),
+        (("backend b", "check-addr", "its own", "1.1.1.9", "s"), {"weight": 6}, Fate.KEPT),
+        (
+            ("backend b", "check-addr", "its own", "1.1.1.9", "s"),
+            {"state": "addr 1.1.1.8"},
+            Fate.FILE,
+        ),
+        (
+            ("backend b", "check-addr", "its own", "1.1.1.9", "s"),
+            {"state": "addr 1.1.1.9"},
+            Fate.SAID,
+        ),
+        (("backend b", "check-port", "its own", "9", "s"), {"state": "addr 1.1.1.8"}, Fate.FILE),
         (("backend b", "weight", "1", "7", "t3"), {}, Fate.KEPT),
         (("backend b", "weight", "1", "7", "t3"), {"inherited": 3}, Fate.FILE),
         (("backend b", "weight", "1", "7", "t5"), {}, Fate.LOST),
