@@ -23,6 +23,7 @@ from proxy.flags.table import (
 
 NUMBER_MAX = 2_147_483_647
 PIDS_MAX = 10_000
+RELOADS = ("reload", "hard-reload")  # commands of the master CLI alone
 
 
 class Arguments(msgspec.Struct, frozen=True):
@@ -85,6 +86,19 @@ def parse(argv: Sequence[str]) -> Arguments | UsageError:
     if not (told or arguments.files or arguments.command or arguments.condition is not None):
         return UsageError("no configuration file: give one with -f")
     return arguments
+
+
+def _no_command(word: str) -> str:
+    """What is said of a word that is none, with what to write instead."""
+    first = "".join(word.split()[:1])
+    if first != word and first in COMMAND_OF:
+        return f"'{word}' is one word, and no command: write it without quotes"
+    if word in RELOADS:
+        return (
+            f"'{word}' is no command: send SIGUSR2 to the main process, or '{word}' to the master "
+            "CLI, the socket of -W -S"
+        )
+    return f"'{word}' is no command; a file needs -f or -- before it"
 
 
 class _ArgumentParser:
@@ -153,7 +167,7 @@ class _ArgumentParser:
         if flag is None:
             if word.startswith("-"):
                 raise _WrongUsageError(f"unknown option: '{word}'")
-            raise _WrongUsageError(f"'{word}' is no command; a file needs -f or -- before it")
+            raise _WrongUsageError(_no_command(word))
         self._given.append(word)
         if flag.takes is Takes.NOTHING:
             if flag.idle:

@@ -18,6 +18,7 @@ from itertools import chain
 from proxy.arguments import Arguments
 from proxy.client.connection import connect
 from proxy.client.lines import read_places
+from proxy.client.running import command_line_of, pid_in
 from proxy.config.text.messages import ConfigError
 from proxy.flags.table import CONFIGURATION
 from proxy.terminal import STANDARD_ERROR, STANDARD_OUTPUT, say
@@ -50,11 +51,12 @@ def _connected(arguments: Arguments, environ: Mapping[str, str]) -> socket.socke
     """A connection to the first that takes one; raises OSError, whose text names all."""
     environment = dict(environ)
     given = arguments.socket
-    addresses = (
-        read_places(arguments.files, environment).stats_sockets if given is None else [given]
-    )
+    files = arguments.files
+    if given is None and not files and arguments.pidfile is not None:
+        files = _files_by(arguments.pidfile)
+    addresses = read_places(files, environment).stats_sockets if given is None else [given]
     if not addresses:
-        read = arguments.files or (CONFIGURATION,)
+        read = files or (CONFIGURATION,)
         unread = [file for file in read if not os.access(file, os.R_OK)]
         found = f"cannot read {unread[0]}" if unread else f"no 'stats socket' in {' '.join(read)}"
         raise OSError(f"{found}: name the configuration with -f, or a stats socket with -S")
@@ -66,6 +68,18 @@ def _connected(arguments: Arguments, environ: Mapping[str, str]) -> socket.socke
             reason = error.strerror if isinstance(error, OSError) else None
             refusals.append(f"{address}: {reason or error}")
     raise OSError(f"no stats socket answers ({'; '.join(refusals)})")
+
+
+def _files_by(pidfile: str) -> tuple[str, ...]:
+    """The files of the program with this pid file; raises OSError."""
+    pid = pid_in(pidfile)
+    files = () if pid is None else command_line_of(pid).files
+    if not files:
+        why = "names no process that runs"
+        if pid is not None:
+            why = f"names process {pid}, which does not tell its files"
+        raise OSError(f"{pidfile} {why}: name the configuration with -f, or a stats socket with -S")
+    return files
 
 
 def _request(words: Sequence[str]) -> bytes:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import re
 import socket
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,12 +17,15 @@ from resolverd.config import Family
 CHUNK_BYTES = 65_536
 LOCAL_HOSTS = {SocketFamily.IPV4: "127.0.0.1", SocketFamily.IPV6: "::1"}
 WILDCARDS = ("0.0.0.0", "::")
+RELATIVE_PATH = re.compile(r"[^/@:$\s][^@:$\s]*/[^@:$\s]*")
 
 
 def connect(address: str, environment: Mapping[str, str], seconds: int) -> socket.socket:
     """A connection with a time-out; raises OSError, or ConfigError for what is no address."""
     if Path(address).is_socket():  # that of a relative path, too
         address = str(Path(address).absolute())
+    elif RELATIVE_PATH.fullmatch(address):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), address)
     endpoint = single_endpoint(parse_address(address, environment), _resolved)
     if endpoint.family is SocketFamily.DESCRIPTOR:
         raise ConfigError("a descriptor of the program's parent: name another socket with -S")

@@ -209,7 +209,10 @@ class CommandLine:
 
     def help(self, words: list[str], _level: Level) -> Answer:
         """`help [<command>]`."""
-        return [Feedback(HELP), *self.listing(self.similar(words) or self.shown)]
+        similar = self.similar(words)
+        begun = self.find(words) or any(list(c.words[: len(words)]) == words for c in similar)
+        missing = "" if begun or not words else f"No command begins with '{' '.join(words)}'. "
+        return [Feedback(missing + HELP), *self.listing(similar or self.shown)]
 
     def prompt(self, _words: list[str], _level: Level) -> Answer:
         """`prompt`: answers are followed by a prompt, and the connection stays open."""

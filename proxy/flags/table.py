@@ -182,9 +182,10 @@ COMMANDS = (
     ProgramCommand(
         SOCKET_WORDS,
         "show|set|... <words>",
-        "ask the stats socket of -S, or the first that answers of those in the files of -f: "
+        "ask the stats socket of -S, or the first that answers of those in the files of -f, or of "
+        "the program whose pid file -p names: "
         "status 0 done, 1 refused or no answer. A last word '<<' sends the standard input along",
-        ("-f", "-S", "--socket", "--timeout"),
+        ("-f", "-p", "-S", "--socket", "--timeout"),
     ),
     ProgramCommand(
         ("report",),

@@ -170,7 +170,9 @@ def test_a_command_ends_the_flags(words: list[str], expected: dict[str, object])
     [
         (["-D", "show", "info"], "'-D' is not for the command 'show'"),
         (["-S", "/s", "ping"], "'-S' is not for the command 'ping'"),
-        (["-p", "/s", "show"], "'-p' is not for the command 'show'"),
+        (["-p", "/s", "demo"], "'-p' is not for the command 'demo'"),
+        (["show rules"], "'show rules' is one word, and no command: write it without quotes"),
+        (["reload"], "'reload' is no command: send SIGUSR2 to the main process, or 'reload' to"),
         (["ping", "now"], "nothing may follow 'ping', as 'now' does"),
         ([*F, "--timeout", "3"], "--timeout is for commands"),
         (["sohw", "info"], "'sohw' is no command; a file needs -f"),

@@ -103,7 +103,7 @@ def test_what_is_kept_is_what_was_read(rows: list[tuple[str, list[str]]]) -> Non
             "backend b\n server s 1.1.1.1:1 backup check",
             ["2 ~ backend b: server s: 1.1.1.1:1 check backup -> 1.1.1.1:1 backup check"],
         ),
-        ("stray 1\nglobal", "global", ["0 - : section (1 lines)"]),
+        ("stray 1\nglobal", "global", ["0 - : section (1 line)"]),
         (
             "userlist u\n user a password one",
             "userlist u\n user a password two",
@@ -184,6 +184,18 @@ BEFORE = {"maxconn": 10, "inherited": 1, "weight": 5, "state": ""}
         (("backend b", "weight", "5", "7", "s"), {"weight": 7}, Fate.SAID),
         (("backend b", "weight", "5", "7", "s"), {"state": "disabled"}, Fate.KEPT),
         (("backend b", "state", "ready", "maint", "s"), {"state": "disabled"}, Fate.FILE),
+        (("backend b", "check-addr", "its own", "1.1.1.9", "s"), {"weight": 6}, Fate.KEPT),
+        (
+            ("backend b", "check-addr", "its own", "1.1.1.9", "s"),
+            {"state": "addr 1.1.1.8"},
+            Fate.FILE,
+        ),
+        (
+            ("backend b", "check-addr", "its own", "1.1.1.9", "s"),
+            {"state": "addr 1.1.1.9"},
+            Fate.SAID,
+        ),
+        (("backend b", "check-port", "its own", "9", "s"), {"state": "addr 1.1.1.8"}, Fate.FILE),
         (("backend b", "weight", "1", "7", "t3"), {}, Fate.KEPT),
         (("backend b", "weight", "1", "7", "t3"), {"inherited": 3}, Fate.FILE),
         (("backend b", "weight", "1", "7", "t5"), {}, Fate.LOST),

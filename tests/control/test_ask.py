@@ -129,6 +129,8 @@ def test_no_socket_is_told_with_what_was_tried(asked: Asked, tmp_path: Path) -> 
         told[2]
         == f"millrace: no stats socket answers ({tmp_path}/none: No such file or directory)\n"
     )
+    told = asked.of("-S", "run/x.sock", "show", "info")
+    assert told[2] == "millrace: no stats socket answers (run/x.sock: No such file or directory)\n"
     assert "missing port" in asked.of("-S", "127.0.0.1", "show", "info")[2]
 
 

@@ -109,6 +109,8 @@ def test_since_and_json(world: World) -> None:
     [
         ("state -x", "unknown option\n\n"),
         ("nope", "No such event sink\n\n"),
+        ("since 10m", "No such event sink: write 'show events state since 10m'\n\n"),
+        ("-w", "No such event sink: write 'show events state -w'\n\n"),
         ("state json -w", "'json' is one array: it cannot be followed by more (-w).\n\n"),
         ("state since", "'since' expects an age (15m), a time of day (03:12) or a date and time"),
         ("state since 25:00", "'since' expects an age"),

@@ -86,6 +86,12 @@ def test_an_unknown_command_lists_what_there_is(world: World) -> None:
 def test_help_lists_commands_or_those_that_begin_so(world: World) -> None:
     assert "set weight" in converse(world, b"help\n")
     assert "set weight" not in converse(world, b"help show\n")
+    begin = "The following commands are valid at this level:\n"
+    for words in ("", " show", " show map", " show map x", " quit"):
+        assert converse(world, f"help{words}\n".encode()).startswith(begin), words
+    for word in ("map", "show nonsense"):
+        answer = converse(world, f"help {word}\n".encode())
+        assert answer.startswith(f"No command begins with '{word}'. {begin}")
 
 
 @pytest.mark.parametrize(

@@ -148,6 +148,7 @@ def test_an_order_has_the_age_of_its_own_kind(made: OneProgram) -> None:
 
 def test_what_there_is_not_is_an_error(made: OneProgram) -> None:
     assert made.ask("show why nope") == "No such backend.\n\n"
-    assert made.ask("show why in") == "No such backend.\n\n"
+    said = "No such backend: that is a frontend, 'show why frontend in'.\n\n"
+    assert made.ask("show why in") == said
     assert made.ask("show why frontend pair") == "No such frontend.\n\n"
     assert made.ask("show why pair/a pair/b").startswith("usage: show why ")

@@ -107,7 +107,7 @@ def test_the_same_file_changes_nothing(edge: Edge) -> None:
     )
     assert lines[2:] == [
         "a reload would change nothing",
-        "not compared: the secrets of 1 lines",
+        "not compared: the secrets of 1 line",
     ]
 
 
@@ -123,7 +123,7 @@ def test_sections_servers_sockets_limits_and_orders(edge: Edge) -> None:
     assert [re.sub(by, "BY", line) for line in lines[2:]] == [
         "sections: 2",
         "  N:19: frontend more: + section (2 lines)",
-        "  F:17: backend gone: - section (1 lines)",
+        "  F:17: backend gone: - section (1 line)",
         "servers: 3",
         "  N:14: backend be: server s1 weight: 10 -> 30",
         "  N:16: backend be: + server s3 127.0.0.1:13",
@@ -143,7 +143,7 @@ def test_sections_servers_sockets_limits_and_orders(edge: Edge) -> None:
         "orders at run time that are not lost: 2",
         "  N:15: backend be: server s2 state ready -> maint, BY; a reload keeps it",
         "  N:16: backend be: server s3 127.0.0.1:13 added BY; the files say so by now",
-        "not compared: the secrets of 1 lines",
+        "not compared: the secrets of 1 line",
     ]
     edge.program.file.write_text(edge.file.read_text())
     edge.program.process.send_signal(signal.SIGUSR2)
@@ -164,7 +164,7 @@ def test_a_port_that_is_given_up_is_closed(edge: Edge) -> None:
     assert f"  F:12: frontend web: - bind 127.0.0.1:{second}; closed" in edge.compare()[1]
     edge.write(("  bind 127.0.0.1:@1@\n", "  bind 127.0.0.1:@1@ maxconn 7\n"))
     changed = f"  N:11: frontend web: bind 127.0.0.1:{first}: (none) -> maxconn 7"
-    assert edge.compare()[1][3:5] == [changed, "not compared: the secrets of 1 lines"]
+    assert edge.compare()[1][3:5] == [changed, "not compared: the secrets of 1 line"]
 
 
 def test_files_of_patterns_that_have_changed_are_named(edge: Edge) -> None:
@@ -176,7 +176,16 @@ def test_files_of_patterns_that_have_changed_are_named(edge: Edge) -> None:
     edge.program.process.send_signal(signal.SIGUSR2)
     wait_for(lambda: edge.compare()[1][2] == "a reload would change nothing", 60, "the reload")
     patterns.write_text("10.0.0.2\n")
-    assert edge.compare()[1][2:4] == ["files of patterns that have changed: 1", f"  acl {patterns}"]
+    changed = ["files of patterns that have changed: 1", f"  acl {patterns}"]
+    assert edge.compare()[1][2:4] == changed
+    edge.program.ask(f"add acl {patterns} 10.0.0.3")
+    entries = f"  acl {patterns}: entries: 1 added"
+    patterns.write_text("10.0.0.1\n")
+    lost = f"{entries}; a reload loses it"
+    assert edge.compare()[1][2:4] == ["orders at run time that are lost: 1", lost]
+    patterns.write_text("10.0.0.1\n10.0.0.3\n")
+    said = ["orders at run time that are not lost: 1", f"{entries}; the files say so by now"]
+    assert edge.compare()[1][2:6] == [*changed, *said]
 
 
 def test_what_cannot_be_compared_is_an_error(edge: Edge) -> None:
@@ -193,6 +202,20 @@ def test_what_cannot_be_compared_is_an_error(edge: Edge) -> None:
     status, lines, said = edge.compare()
     assert (status, lines) == (1, [])
     assert "unknown keyword 'nonsense'" in said
+
+
+def test_the_master_cli_is_named_as_such(tmp_path: Path) -> None:
+    ports = [free_port() for _ in range(3)]
+    text = CONFIGURATION
+    for number, port in enumerate(ports, 1):
+        text = text.replace(f"@{number}@", str(port))
+    master = tmp_path / "master"
+    with Program(tmp_path, text, "-W", "-S", str(master)) as program:
+        edge = Edge(program, ports)
+        edge.write()
+        status, _, said = edge.compare("--against", str(master))
+    assert status == 1
+    assert said.endswith(f"--against {master}: that is the master CLI: name a stats socket\n")
 
 
 def test_it_starts_nothing(edge: Edge) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from proxy.client.running import command_line_of
 from tests.support.common import free_port
 from tests.support.program.program import Program
 
@@ -198,6 +199,64 @@ def test_a_program_that_does_not_answer(program: Program, out: Path) -> None:
     assert "answers/show-info.txt: FAILED: " in made.parts["parts.txt"]
 
 
+def test_a_pid_file_leads_to_the_rest(tmp_path: Path, out: Path) -> None:
+    text = CONFIGURATION.replace("@folder@/pid", "elsewhere").replace("  pidfile elsewhere\n", "")
+    text = text.replace("@1@", str(free_port())).replace("@2@", str(free_port()))
+    pidfile = str(tmp_path / "pid")
+    with Program(tmp_path, text, "-p", pidfile, executed=True) as program:
+        by_file = Reported(out, "-p", pidfile)
+        by_file.path.unlink()
+        words = [sys.executable, "-m", "proxy", "-p", pidfile, "show", "info"]
+        asked = subprocess.run(words, capture_output=True, text=True, check=False)
+        assert f"Pid: {program.process.pid}\n" in asked.stdout, asked.stderr
+        Path(f"{pidfile}.ping").unlink()
+        by_pid = Reported(out, str(program.process.pid))
+    assert not [name for name in by_file.parts if name.endswith(".failed")], by_file.said
+    assert by_pid.parts["ping.txt.failed"] == f"{pidfile}.ping: No such file or directory\n"
+    assert "written (1 part is missing: see parts.txt)" in by_pid.said
+    asked = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert asked.returncode == 1
+    assert asked.stderr.startswith(f"millrace: {pidfile} names no process that runs: name the ")
+    for made in (by_file, by_pid):
+        assert f"files: {program.file}\n" in made.parts["target.txt"]
+        assert f"pid file: {pidfile}\n" in made.parts["target.txt"]
+        assert f"Pid: {program.process.pid}\n" in made.parts["answers/show-info.txt"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
+def test_another_user_finds_what_is_named_by_whole_paths(tmp_path: Path) -> None:
+    text = CONFIGURATION.replace("@folder@", str(tmp_path))
+    text = text.replace("@1@", str(free_port())).replace("@2@", str(free_port()))
+    with Program(tmp_path, text, "-f", ".", "-p", "pid", executed=True) as program:
+        pid = program.process.pid
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.setgid(65_534)
+            os.setuid(65_534)
+            found = command_line_of(pid)
+            os.write(writing, f"{found.files} {found.pidfile}".encode())
+            os._exit(0)
+        os.waitpid(child, 0)
+        assert os.read(reading, 4_096).decode() == f"{(str(program.file),)} None"
+        os.close(reading)
+        os.close(writing)
+
+
+def test_a_refusal_is_an_answer(tmp_path: Path, out: Path) -> None:
+    text = CONFIGURATION.replace("level admin", "level user").replace(
+        "  pidfile @folder@/pid\n", ""
+    )
+    text = text.replace("@1@", str(free_port())).replace("@2@", str(free_port()))
+    with Program(tmp_path, text, executed=True) as program:
+        made = Reported(out, str(program.socket_path))
+    denied = [text for name, text in made.parts.items() if text.startswith("Permission denied")]
+    assert len(denied) > 2
+    assert made.named("answers/show-cli-sockets.txt")
+    assert "not asked" not in made.said
+    assert made.parts["ping.txt.failed"] == "no pid file is known: name it with -p\n"
+
+
 def test_no_program_at_all(program: Program, out: Path) -> None:
     program.stop()
     made = Reported(out, "-f", str(program.file))
@@ -205,12 +264,15 @@ def test_no_program_at_all(program: Program, out: Path) -> None:
     assert "No such file" in made.parts["answers/show-info.txt.failed"]
     assert "server s1" in made.parts["configuration/1-millrace.cfg"]
     assert "kernel/meminfo" in made.parts
+    told = f"{out.parent}/pid.ping: No such file or directory\n"
+    assert made.parts["ping.txt.failed"] == told
     there_is_none = Reported(out, "4194304")
     assert "answers/show-info.txt.failed" in there_is_none.parts
 
 
 def test_a_file_that_cannot_be_written(out: Path) -> None:
     assert refused("/proc").startswith("millrace: cannot write /proc/millrace-report-")
+    assert refused(out, "be_a").startswith("millrace: 'be_a' is neither a pid nor a stats socket")
     assert "one socket or pid may follow 'report', not 'b', too" in refused(out, "a", "b")
     assert "'-D' is not for the command 'report'" in refused(out, "-D")
     assert not list(out.iterdir())

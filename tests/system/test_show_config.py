@@ -51,6 +51,7 @@ ORDERS = (
     "set weight be/s1 20",
     "set server be/t2 state drain; set maxconn server be/s2 7; disable health be/s2",
     "set server be/s2 addr 127.0.0.9 port 99",
+    "set server be/s2 check-addr 127.0.0.8 port 98",
     "set maxconn frontend web 50; set maxconn global 100; set rate-limit sessions global 5",
     "disable frontend web",
     "add server be/s9 127.0.0.1:14 weight 3",
@@ -124,6 +125,8 @@ def test_what_was_ordered_stands_beside_its_line(program: Program) -> None:
             "server s2 checks on -> off",
             "server s2 maxconn 0 -> 7",
             "server s2 address 127.0.0.1:11 -> 127.0.0.9:99",
+            "server s2 check-addr its own -> 127.0.0.8",
+            "server s2 check-port its own -> 98",
         ],
         "    server-template t 3 127.0.0.1:12": ["server t2 state ready -> drain"],
     }
@@ -135,7 +138,7 @@ def test_what_was_ordered_stands_beside_its_line(program: Program) -> None:
     added = [line for line in shown if "server s9" in line]
     assert len(added) == 1
     assert re.fullmatch(rf"    server s9 127.0.0.1:14 weight 3  # added {BY}", added[0])
-    assert f"# acl {program.folder}/bad.lst: entries -1 -> +2" in shown
+    assert f"# acl {program.folder}/bad.lst: entries: 2 added, 1 removed" in shown
 
 
 def test_a_diff_tells_files_from_orders_and_what_a_reload_does(program: Program) -> None:
@@ -153,7 +156,7 @@ def test_a_diff_tells_files_from_orders_and_what_a_reload_does(program: Program)
         ("\nbackend other", "\nbackend more\n  server m1 127.0.0.1:15\nbackend other"),
     )
     lines = [re.sub(BY, "BY", line) for line in told(program)]
-    lists = f"acl {program.folder}/bad.lst: entries -1 -> +2; a reload loses it"
+    lists = f"acl {program.folder}/bad.lst: entries: 2 added, 1 removed; a reload loses it"
     assert lines == [
         "# changed in the files since then:",
         "F:9: defaults: timeout client: 30s -> 60s; for 5 sections",
@@ -162,7 +165,7 @@ def test_a_diff_tells_files_from_orders_and_what_a_reload_does(program: Program)
         "F:18: backend be: balance: roundrobin -> leastconn",
         "F:19: backend be: server s1 weight: 10 -> 30",
         "F:19: backend be: server s1: (none) -> backup",
-        "F:22: backend more: + section (1 lines)",
+        "F:22: backend more: + section (1 line)",
         "F:25: backend other: + server o2 127.0.0.1:13",
         "F:23: backend other: - server o1 127.0.0.1:13",
         "F:33: userlist people: user boss: another secret (insecure-password *****)",
@@ -176,6 +179,8 @@ def test_a_diff_tells_files_from_orders_and_what_a_reload_does(program: Program)
         "F:20: backend be: server s2 checks on -> off, BY; a reload keeps it",
         "F:20: backend be: server s2 maxconn 0 -> 7, BY; a reload keeps it",
         "F:20: backend be: server s2 address 127.0.0.1:11 -> 127.0.0.9:99, BY; a reload keeps it",
+        "F:20: backend be: server s2 check-addr its own -> 127.0.0.8, BY; a reload keeps it",
+        "F:20: backend be: server s2 check-port its own -> 98, BY; a reload keeps it",
         "F:21: backend be: server t2 state ready -> drain, BY; a reload keeps it",
         "backend be: server s9 127.0.0.1:14 weight 3 added BY; a reload loses it",
         lists,
@@ -188,13 +193,41 @@ def test_a_reload_does_what_was_said(program: Program) -> None:
     edited(program, ("s1 127.0.0.1:10 weight 10", "s1 127.0.0.1:10 weight 30"))
     said = told(program)
     kept = [line.split(",")[0] for line in said if line.endswith("a reload keeps it")]
-    assert len(kept) == 4
+    assert len(kept) == 6
     program.process.send_signal(signal.SIGUSR2)
     reloaded = "generation 2"
     wait_for(lambda: reloaded in program.ask("show config other"), 60, "the reload")
     after = told(program)
     assert after[0] == "# the files say what the program was loaded from"
     assert [line.split(",")[0] for line in after[2:]] == kept
+
+
+def test_edited_files_of_patterns_are_named_and_entries_written_to_them_are_not_lost(
+    program: Program,
+) -> None:
+    patterns = program.folder / "bad.lst"
+    program.ask(f"add acl {patterns} 10.9.9.9")
+    title, same = f"acl {patterns}", "# the files say what the program was loaded from"
+    assert told(program) == [
+        same,
+        "# changed at run time:",
+        f"{title}: entries: 1 added; a reload loses it",
+    ]
+    changed = ["# changed in the files since then:", f"{title}: the file has changed"]
+    patterns.write_text("10.0.0.2\n10.9.9.9\n# more\n10.0.0.1\n")
+    entries = f"{title}: entries: 1 added"
+    assert told(program) == [
+        *changed,
+        "# changed at run time:",
+        f"{entries}; the files say so by now",
+    ]
+    patterns.write_text("10.0.0.2\n")
+    other = "the files say something else than before: a reload goes by them"
+    assert told(program)[2:] == ["# changed at run time:", f"{entries}; {other}"]
+    patterns.unlink()
+    lines = told(program)
+    assert lines[0] == same
+    assert lines[-1] == f"# cannot be read: {patterns}: No such file or directory"
 
 
 def test_files_that_cannot_be_read_or_are_wrong(program: Program) -> None:

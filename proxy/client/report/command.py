@@ -36,7 +36,7 @@ COMMANDS = (
 )
 PACKAGES = ("proxy", "resolverd", "shm")
 SILENCES_MAX = 2  # answers in a row that did not come: then no more is asked
-REFUSALS = (b"Unknown command", b"Permission denied")
+REFUSALS = ("Unknown command", "Permission denied")
 
 
 def run(arguments: Arguments, environ: Mapping[str, str]) -> int:
@@ -45,12 +45,18 @@ def run(arguments: Arguments, environ: Mapping[str, str]) -> int:
     host = re.sub(r"[^\w-]", "-", platform.node())
     path = Path.cwd() / f"millrace-report-{host}-{stamp}-{os.getpid()}.tar.gz"
     try:
+        target = find_target(arguments, environ)
+    except ConfigError as error:
+        say(f"millrace: {error}\n", STANDARD_ERROR)
+        return 1
+    try:
         with Archive(path, lambda line: say(f"{line}\n", STANDARD_ERROR)) as archive:
-            _fill(archive, find_target(arguments, environ), arguments.timeout_seconds, environ)
+            _fill(archive, target, arguments.timeout_seconds, environ)
     except OSError as error:
         say(f"millrace: cannot write {path}: {error.strerror or error}\n", STANDARD_ERROR)
         return 1
-    missing = f" ({archive.failed} parts are missing: see parts.txt)" if archive.failed else ""
+    are = "part is" if archive.failed == 1 else "parts are"
+    missing = f" ({archive.failed} {are} missing: see parts.txt)" if archive.failed else ""
     say(f"{path}\n", STANDARD_OUTPUT)
     say(f"written{missing}; look through it before you send it\n", STANDARD_ERROR)
     return 0
@@ -94,13 +100,20 @@ def _target_text(target: ReportedProgram) -> str:
         f"main process: {target.pid or 'not found'}\n"
         f"stats sockets: {' '.join(target.sockets) or 'none found'}\n"
         f"files: {' '.join(target.files) or 'none found'}\n"
-        f"pid file: {target.pidfile}\n"
+        f"pid file: {target.pidfile or 'none known'}\n"
     )
 
 
 def _ping(target: ReportedProgram, seconds: int) -> str:
-    assert target.pidfile is not None
-    return ask(ping_path(target.pidfile), seconds) + "\n"
+    if target.pidfile is None:
+        raise PartError("no pid file is known: name it with -p")
+    path = ping_path(target.pidfile)
+    try:
+        return ask(path, seconds) + "\n"
+    except TimeoutError:
+        raise PartError(f"{path} has not answered within {seconds} s") from None
+    except OSError as error:
+        raise PartError(f"{path}: {error.strerror or error}") from error
 
 
 def _no_process() -> str:
@@ -124,6 +137,8 @@ def _add_answers(
             silences += 1
             said = _answer(address, command, environ, seconds)
             silences = 0
+            if said.startswith(REFUSALS):
+                raise PartError(said.partition("\n")[0])
             return said
 
         archive.add(f"answers/{name}", answer)
@@ -144,6 +159,4 @@ def _answer(address: str, command: str, environ: Mapping[str, str], seconds: int
         raise PartError(str(error)) from error
     except OSError as error:
         raise PartError(f"{address}: {error.strerror or error}") from error
-    if said.startswith(REFUSALS):
-        raise PartError(said.decode(errors="backslashreplace").partition("\n")[0])
     return hide_in_text(said.decode(errors="backslashreplace"))

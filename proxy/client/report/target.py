@@ -14,14 +14,16 @@ from pathlib import Path
 
 import msgspec
 
-from proxy.arguments import Arguments, UsageError, parse
+from proxy.arguments import Arguments
 from proxy.client.connection import connect
 from proxy.client.lines import read_places
+from proxy.client.running import CommandLine, command_line_of, pid_in
 from proxy.config.text.messages import ConfigError
 from proxy.flags.table import CONFIGURATION, PIDFILE
 
 CREDENTIALS = struct.Struct("3i")  # struct ucred of unix(7): pid, uid, gid
 CONNECT_SECONDS = 1
+ADDRESS_MARKS = "/:@"  # an address has one of them
 
 
 class ReportedProgram(msgspec.Struct):
@@ -29,31 +31,41 @@ class ReportedProgram(msgspec.Struct):
 
     files: tuple[str, ...] = ()
     sockets: list[str] = []
-    pidfile: str | None = None  # the usual one where nothing names another
+    pidfile: str | None = None  # None also where a pid or a socket leads to none
     pid: int | None = None
 
 
 def find_target(arguments: Arguments, environ: Mapping[str, str]) -> ReportedProgram:
-    """By a pid or a socket of the command line, else by the files of -f, or the usual one."""
+    """By a pid or a socket of the command line, or a pid file, else by files: of -f, or the usual.
+
+    Raises ConfigError for a word that is neither a pid nor an address.
+    """
     word = "".join(arguments.command[1:2])
     target = ReportedProgram(arguments.files, pidfile=arguments.pidfile)
     if word.isdecimal():
         target.pid = int(word)
+    elif word and not any(mark in word for mark in ADDRESS_MARKS) and not Path(word).exists():
+        raise ConfigError(f"'{word}' is neither a pid nor a stats socket, a path or host:port")
     given = arguments.socket if word.isdecimal() or not word else word
     if given is not None:
         target.sockets = [given]
         target.pid = target.pid or _pid_of_socket(target.sockets, environ)
-    if target.pid is not None:
-        target.files = target.files or _files_of(target.pid)
-    elif given is None:
+    elif target.pid is None and arguments.pidfile is not None:
+        target.pid = pid_in(arguments.pidfile)
+    started = CommandLine() if target.pid is None else command_line_of(target.pid)
+    target.files = target.files or started.files
+    usual = target.pid is None and given is None  # what the service has where nothing is said
+    if usual and arguments.pidfile in (None, PIDFILE):
         target.files = target.files or (CONFIGURATION,)
+    target.pidfile = target.pidfile or started.pidfile
     if target.files:
         places = read_places(target.files, dict(environ))
         target.sockets = target.sockets or places.stats_sockets
-        target.pidfile = target.pidfile or places.pidfile
-    target.pidfile = target.pidfile or PIDFILE
-    if target.pid is None and given is None:
-        target.pid = _pid_of_socket(target.sockets, environ) or _pid_in(target.pidfile)
+        if places.pidfile is not None:
+            target.pidfile = target.pidfile or str(Path(started.folder, places.pidfile))
+    if usual:
+        target.pidfile = target.pidfile or PIDFILE
+        target.pid = _pid_of_socket(target.sockets, environ) or pid_in(target.pidfile)
     return target
 
 
@@ -66,26 +78,3 @@ def _pid_of_socket(addresses: list[str], environ: Mapping[str, str]) -> int | No
                 pid, _, _ = CREDENTIALS.unpack(client.getsockopt(*option))
                 return int(pid) or None  # 0: a process that this one cannot see
     return None
-
-
-def _pid_in(pidfile: str) -> int | None:
-    """The first number of a pid file, if such a process lives."""
-    with suppress(OSError, ValueError):
-        pid = int(Path(pidfile).read_text().split()[0])
-        Path(f"/proc/{pid}").stat()
-        return pid
-    return None
-
-
-def _files_of(pid: int) -> tuple[str, ...]:
-    """The files of the command line of a process, by paths that lead there from here."""
-    with suppress(OSError):
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="surrogateescape")
-        folder = Path(f"/proc/{pid}/cwd").readlink()
-        parts = words.rstrip("\0").split("\0")
-        for first in range(1, len(parts)):
-            arguments = parse(parts[first:])
-            if not isinstance(arguments, UsageError) and arguments.files:
-                folder /= arguments.folder or ""
-                return tuple(str(folder / file) for file in arguments.files)
-    return ()

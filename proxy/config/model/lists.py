@@ -60,6 +60,7 @@ class Reference(msgspec.Struct, frozen=True):
 
     id: int
     name: str  # the file as it is written; "" for the patterns of a line
+    path: str  # where it was read
     description: str
     of_acls: bool
     of_maps: bool

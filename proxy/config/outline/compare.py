@@ -70,7 +70,8 @@ class Difference(msgspec.Struct, frozen=True):
         if self.change is LineChange.MOVED:
             return f"other order of '{about}' lines"
         if not self.subject:
-            return "section" + (f" ({self.lines} lines)" if self.lines else "")
+            many = "line" if self.lines == 1 else "lines"
+            return "section" + (f" ({self.lines} {many})" if self.lines else "")
         if self.change is not LineChange.CHANGED:
             return written(self.old or self.new)
         if self.old == self.new:  # but for what is not shown

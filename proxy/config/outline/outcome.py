@@ -8,19 +8,25 @@ handover does that); orders about limits, frontends, lists and variables end wit
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import Enum
-from hashlib import sha256
 
 import msgspec
 
 from proxy.config.model.lists import Reference
 from proxy.config.model.settings import Origin
 from proxy.config.outline.compare import ADDRESS, Difference, LineChange, compare
+from proxy.config.outline.patterns import (
+    digests_of,
+    entries_digest,
+    entries_read,
+    title_of_list,
+)
 from proxy.config.outline.sections import OutlinedSection, SectionKey, sections_of
 from proxy.config.text.sources import SourceLine
 
 ADDED = "added"  # what an order was about: a server that no file has
+ENTRIES = "entries"  # those of a list: of acls or maps
 _RANGE = re.compile(r"(?:(\d+)-)?(\d+)")
 
 
@@ -34,6 +40,7 @@ class RunningOrder(msgspec.Struct, frozen=True):
     server: str = ""
     origin: Origin = Origin()  # of its line, as it was loaded
     by: str = ""  # the client, and when; empty: the list of events does not know it any more
+    digest: str = ""  # of all entries that a list has now
 
     @property
     def text(self) -> str:
@@ -42,6 +49,8 @@ class RunningOrder(msgspec.Struct, frozen=True):
             return f"server {self.now} added" + (f" by {self.by}" if self.by else "")
         about = f"server {self.server} " if self.server else ""
         told = f"{about}{self.what} {self.before} -> {self.now}"
+        if self.what == ENTRIES:
+            told = f"{self.what}: {self.now}"
         return f"{told}, by {self.by}" if self.by else told
 
 
@@ -52,20 +61,11 @@ class Running(msgspec.Struct, frozen=True):
     generation: int
     orders: tuple[RunningOrder, ...]
     lines: tuple[tuple[str, int, tuple[str, ...]], ...]
-    lists: dict[str, str] = {}  # digests of files with patterns, by name
+    lists: dict[str, str] = {}  # digests of files with patterns, by their titles
 
     def source_lines(self) -> Iterable[SourceLine]:
         """The lines, as a reading of files gives them."""
         return (SourceLine(Origin(file, number), words) for file, number, words in self.lines)
-
-
-def digests_of(references: Iterable[Reference]) -> dict[str, str]:
-    """The digest of each file with patterns, by `acl <file>` or `map <file>`."""
-    return {
-        f"{'map' if each.of_maps else 'acl'} {each.name}": sha256(each.content).hexdigest()
-        for each in references
-        if each.name
-    }
 
 
 class Fate(Enum):
@@ -84,6 +84,7 @@ class Comparison(msgspec.Struct, frozen=True):
     orders: list[tuple[RunningOrder, Fate]]
     old: dict[SectionKey, OutlinedSection]
     new: dict[SectionKey, OutlinedSection]
+    patterns: list[str]  # files of acls and maps with another content, by their titles
 
     def place(self, order: RunningOrder) -> Origin:
         """Where the files have now what an order is about; else where they had it."""
@@ -95,13 +96,40 @@ class Comparison(msgspec.Struct, frozen=True):
 
 
 def outcome(
-    old: Iterable[SourceLine], new: Iterable[SourceLine], orders: Iterable[RunningOrder]
+    old: Iterable[SourceLine],
+    new: Iterable[SourceLine],
+    orders: Iterable[RunningOrder],
+    digests: Mapping[str, str] = {},
+    lists: Iterable[Reference] = (),
 ) -> Comparison:
-    """Compare; the lines of `old` are those that were loaded."""
+    """Compare; the lines of `old` are those that were loaded.
+
+    `digests` are those of the files of patterns as they were loaded, `lists` has them as they are.
+    """
     before, after = sections_of(old), sections_of(new)
     differences = list(compare(before, after))
-    fates = [(order, _fate(order, after, differences)) for order in orders]
-    return Comparison(differences, fates, before, after)
+    read = {title_of_list(each): each for each in lists if each.name}
+    now = digests_of(read.values())
+    edited = [name for name, digest in digests.items() if now.get(name, digest) != digest]
+    fates = [
+        (
+            order,
+            _fate_of_entries(order, read.get(order.section), edited)
+            if order.what == ENTRIES
+            else _fate(order, after, differences),
+        )
+        for order in orders
+    ]
+    return Comparison(differences, fates, before, after, edited)
+
+
+def _fate_of_entries(order: RunningOrder, now: Reference | None, edited: Iterable[str]) -> Fate:
+    """Of entries that were changed: what the file has now is what a reload finds."""
+    if now is None:
+        return Fate.LOST
+    if order.digest and entries_digest(entries_read(now)) == order.digest:
+        return Fate.SAID
+    return Fate.FILE if order.section in edited else Fate.LOST
 
 
 _OPTIONS = {  # of a server line, by what an order changes
@@ -110,6 +138,7 @@ _OPTIONS = {  # of a server line, by what an order changes
     "maxconn": ("maxconn",),
     "address": (ADDRESS,),
     "name": (ADDRESS,),
+    **dict.fromkeys(("check-addr", "check-port"), ("check", "addr", "port")),
 }
 
 

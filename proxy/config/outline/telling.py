@@ -51,6 +51,7 @@ def told_groups(comparison: Comparison) -> Iterator[str]:
         group = _group(each)
         fate = _socket_fate(each, comparison) if group == "sockets" else ""
         groups[group].append(told_difference(comparison, each, fate))
+    groups["files of patterns that have changed"] = comparison.patterns
     for lost, name in ((True, "lost"), (False, "not lost")):
         groups[f"orders at run time that are {name}"] = [
             told_order(comparison, order, fate)

@@ -114,6 +114,7 @@ class ListTable:
         return Reference(
             id=next(iter(unused)) if source.id is None else source.id,
             name=source.file,
+            path=source.path,
             description=known.description,
             of_acls="acl" in kinds,
             of_maps="map" in kinds,

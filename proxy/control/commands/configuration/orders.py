@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from proxy.config.model.settings import Proxy, Server
-from proxy.config.outline.outcome import ADDED, RunningOrder
+from proxy.config.outline.outcome import ADDED, ENTRIES, RunningOrder
+from proxy.config.outline.patterns import title_of_list
 from proxy.config.outline.secrets import HIDDEN, hide
 from proxy.config.outline.sections import written
 from proxy.control.command import Piece
@@ -43,11 +44,9 @@ class RunningOrders:
             for server in servers.of(proxy):
                 self._server(proxy, server)
                 yield ""
-        for reference, more, less in self._lists.changed():
-            kind = "map" if reference.of_maps else "acl"
-            name = reference.name or f"#{reference.id}"
-            entries = (f"{kind} {name}", "entries", f"-{less}", f"+{more}")
-            self.found.append(RunningOrder(*entries))
+        for reference, change in self._lists.changed():
+            entries = (title_of_list(reference), ENTRIES, "", change.text)
+            self.found.append(RunningOrder(*entries, digest=change.digest))
             yield ""
 
     def _process(self) -> None:
@@ -97,7 +96,8 @@ class RunningOrders:
             by = self._authors.of("add", "server", name)
             self.found.append(RunningOrder(section, ADDED, "", line, server.name, by=by))
         for what, before, now in self._differs(server):
-            by = self._authors.of(name, what=what)
+            noted = "check" if what.startswith("check-") else what  # as the list of events has it
+            by = self._authors.of(name, what=noted)
             self.found.append(
                 RunningOrder(
                     *(section, what, str(before), str(now), server.name),
@@ -116,6 +116,12 @@ class RunningOrders:
             if slot.generation == admin.override_generation:
                 now = address_text(admin.address, admin.port or slot.port)
                 yield "address", address_text(slot.address, slot.port), now
+        if server.check is not None:
+            aimed, check = self._report.runtime.check_orders.read(server.slot), server.check
+            if aimed.address is not None and aimed.host != check.address:
+                yield "check-addr", check.address or "its own", aimed.host or "its own"
+            if aimed.port is not None and (aimed.port or None) != check.own_port:
+                yield "check-port", check.own_port or "its own", aimed.port or "its own"
         if server.resolvable and (name := steady(observer.names.order, server.slot).name):
             yield "name", server.fqdn or server.host, name
         if server.agent is not None:

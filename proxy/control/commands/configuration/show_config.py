@@ -18,7 +18,8 @@ import msgspec
 
 from proxy.config.lines.process.peers import LOCAL_PEER, LOCAL_PEER_ORDERED
 from proxy.config.model.settings import Origin
-from proxy.config.outline.outcome import ADDED, Comparison, RunningOrder, digests_of, outcome
+from proxy.config.outline.outcome import ADDED, ENTRIES, Comparison, RunningOrder, outcome
+from proxy.config.outline.patterns import digests_of, lists_now
 from proxy.config.outline.reading import lines_now
 from proxy.config.outline.secrets import without_secrets
 from proxy.config.outline.sections import OutlinedSection, sections_of, written
@@ -100,7 +101,7 @@ class ShowConfig:
             yield from (
                 f"# {order.section}: {order.text}\n"
                 for order in orders.found
-                if order.what == "entries"
+                if order.what == ENTRIES
             )
 
     def _json(self) -> Iterator[Piece]:
@@ -149,15 +150,22 @@ class ShowConfig:
                 raise CommandError(UNREADABLE.format(each.text))
             if each.severity is Severity.ALERT:
                 wrong.append(f"{each.origin.file}:{each.origin.line}: {each.text}")
-        return outcome(runtime.kept.lines(), now, orders)
+        references = self._report.settings.references
+        lists = lists_now(references, self._folder(), wrong)
+        return outcome(runtime.kept.lines(), now, orders, digests_of(references), lists)
 
-    def _sources(self) -> list[str]:
-        """Files and folders by paths that lead there from where this process is."""
+    def _folder(self) -> Path:
+        """Where relative paths begin; empty where this process is there."""
         kept = self._report.runtime.kept
         with suppress(OSError):  # of a folder that is gone
             if Path.cwd() == Path(kept.folder):
-                return list(kept.sources)
-        return [str(Path(kept.folder) / source) for source in kept.sources]
+                return Path()
+        return Path(kept.folder)
+
+    def _sources(self) -> list[str]:
+        """Files and folders by paths that lead there from where this process is."""
+        folder = self._folder()
+        return [str(folder / source) for source in self._report.runtime.kept.sources]
 
 
 def _section_text(section: OutlinedSection, orders: Iterable[RunningOrder]) -> Iterator[str]:
@@ -182,7 +190,9 @@ def _section_text(section: OutlinedSection, orders: Iterable[RunningOrder]) -> I
 
 def diff_text(result: Comparison) -> Iterator[str]:
     """Everything that differs, a line each."""
-    yield SAME + "\n" if not result.differences else "# changed in the files since then:\n"
+    same = not result.differences and not result.patterns
+    yield SAME + "\n" if same else "# changed in the files since then:\n"
     yield from (f"{told_difference(result, each)}\n" for each in result.differences)
+    yield from (f"{title}: the file has changed\n" for title in result.patterns)
     yield UNCHANGED + "\n" if not result.orders else "# changed at run time:\n"
     yield from (f"{told_order(result, *each)}\n" for each in result.orders)

@@ -153,7 +153,9 @@ class ShowEvents:
         if not words:
             return [SINKS]
         if words[0] != SINK:
-            raise CommandError(NO_SINK)
+            forgotten = words[0] in ("since", "json") or words[0].startswith("-")
+            hint = f": write 'show events {SINK} {' '.join(words)}'" if forgotten else ""
+            raise CommandError(NO_SINK + hint)
         wanted = wanted_by(words[1:], time.time())
         return self._json(wanted) if wanted.as_json else self._lines(wanted)
 

@@ -12,7 +12,7 @@ from functools import partial
 from proxy.config.model.lists import ListUse, Reference
 from proxy.config.model.matching import MapType, Matcher
 from proxy.control.command import Answer, Command, CommandError, Level, Payload
-from proxy.control.commands.lists.patterns import ListedPatterns, to_bytes
+from proxy.control.commands.lists.patterns import ListChange, ListedPatterns, to_bytes
 from proxy.control.commands.lists.words import (
     ACL,
     MAP,
@@ -101,12 +101,12 @@ class Lists:
             )
         return self._known[number]
 
-    def changed(self) -> Iterator[tuple[Reference, int, int]]:
-        """Lists that are not as they were read: entries that they have more, and less."""
+    def changed(self) -> Iterator[tuple[Reference, ListChange]]:
+        """Lists that are not as they were read."""
         for number, reference in enumerate(self._references if self._runtime.lists else ()):
-            more, less = self._at(number).changed()
-            if more or less:
-                yield reference, more, less
+            change = self._at(number).changed()
+            if change is not None:
+                yield reference, change
 
     def show(self, kind: ListKind, words: list[str]) -> Answer:
         """`show map|acl [[@<version>] <list>]`."""

@@ -7,15 +7,16 @@ errors of that, in HAProxy's words. Which orders there are is orders.py.
 from __future__ import annotations
 
 import asyncio
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from typing import NamedTuple
 
 from proxy.config.lines.rules.lists import ListReader
 from proxy.config.lines.rules.patterns import OPERATORS
 from proxy.config.model.lists import ListUse, Reference
 from proxy.config.model.matching import MapType, Matcher
+from proxy.config.outline.patterns import entries_digest, entries_read
 from proxy.config.text.messages import ConfigError
 from proxy.control.command import Answer, CommandError, Piece
 from proxy.control.limits import PASSED_LOOK_SECONDS, PASSED_SECONDS_MAX, PATTERNS_AT_ONCE
@@ -90,19 +91,18 @@ def _check_value(value: str, use: ListUse) -> None:
         raise CommandError(_said(error)) from error
 
 
-def entries_read(said: Reference) -> Iterator[tuple[bytes, bytes | None]]:
-    """Patterns with their values as they were read; Packer.read says what a line is."""
-    for line in said.content.split(b"\n") if said.name else ():
-        text = re.split(rb"[\r\0]", line.lstrip(b" \t"), maxsplit=1)[0]
-        if line[:1] == b"#" or not text:
-            continue
-        if not said.valued:
-            yield text, None
-            continue
-        key, *value = text.split(maxsplit=1)
-        yield key, value[0].rstrip(b" \t") if value else b""
-    for pattern in said.patterns:
-        yield to_bytes(pattern), None
+class ListChange(NamedTuple):
+    """How a list differs from what was read."""
+
+    more: int  # entries that were not read
+    less: int  # entries that are gone
+    digest: str  # of those that there are
+
+    @property
+    def text(self) -> str:
+        """`1 added, 2 removed`."""
+        counts = ((self.more, "added"), (self.less, "removed"))
+        return ", ".join(f"{count} {what}" for count, what in counts if count)
 
 
 class Passed:
@@ -172,15 +172,19 @@ class ListedPatterns:
                 reader.add((pattern,))
         return found
 
-    def changed(self) -> tuple[int, int]:
-        """How many entries there are that were not read, and how many of those are gone."""
+    def changed(self) -> ListChange | None:
+        """What is not as it was read; None: everything is."""
         if not self.editor.loaded:
-            return 0, 0
+            return None
         rows = self.editor.rows(self.editor.version)
         now = Counter((key, value) for _, key, value in rows.page(0, len(rows)))
         self._beat()
         read = Counter(entries_read(self.reference))
-        return (now - read).total(), (read - now).total()
+        more, less = (now - read).total(), (read - now).total()
+        if not more and not less:
+            return None
+        self._beat()
+        return ListChange(more, less, entries_digest(now.elements()))
 
     def load(self) -> ListEditor:
         """The patterns in memory; CommandError where there is no room for them."""

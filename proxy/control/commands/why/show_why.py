@@ -61,6 +61,10 @@ class ShowWhy:
             return self.lines(*directory.server(words[0]))
         backend = directory.backend(words[0])
         if backend is None:
+            if directory.frontend(words[0]) is not None:
+                raise CommandError(
+                    f"No such backend: that is a frontend, 'show why frontend {words[0]}'."
+                )
             raise CommandError("No such backend.")
         return backend_lines(self.report, backend)
 
