@@ -135,8 +135,7 @@ class Builder(msgspec.Struct, frozen=True):
         """
         settings, sockets, workers = prepared.settings, ground.sockets, ground.workers
         assert settings is not None, "there are no settings to build from"
-        configured = Configured.of(settings)
-        former = None if old is None else old.runtime
+        configured, former = Configured.of(settings), None if old is None else old.runtime
         with ExitStack() as undo:
             shape = shape_of(configured, workers, len(sockets.listeners))
             segment = _new_segment(shape, None if former is None else former.segment)

@@ -35,6 +35,7 @@ WRONG_TABLES = (
     "type ip size 1k expire x",
     "type ip size 1k expire 30d",
     "type ip size 1k store foo",
+    "type ip size 1k store gpc0,,gpc1",
     "type ip size 1k store conn_rate",
     "type ip size 1k store conn_rate(x)",
     "type ip size 1k store conn_cnt(3)",

@@ -1,6 +1,6 @@
 # Rules that look at the server's first bytes (manual, `tcp-response content`), which are held until
-# the rules have decided: as long as `tcp-response inspect-delay` says, and no longer than one of
-# both sides may be silent or goes on.
+# the rules have decided: as long as `tcp-response inspect-delay` says, and no longer than the server
+# may be silent or goes on. A client that has said all, or says nothing, still waits for its answer.
 
 from libc.errno cimport EAGAIN, errno
 from libc.stdint cimport uint32_t
@@ -17,9 +17,9 @@ from proxy.relay.state.rule_types cimport (
     CAME_BYTES, CAME_LAST, CAME_LOST, CAME_NOTHING, INSPECT_BYTES_MAX, RULE_CLOSE, RULE_DROP,
     RULE_REJECT, BackendRules, Rule, Ruleset)
 from proxy.relay.state.types cimport (
-    BROKEN, CLIENT, CONFIRM, ENDED_READING, JUDGED_LATER, READABLE, SERVER, TERMINATION_NORMAL,
-    TERMINATION_REFUSED, TERMINATION_REFUSED_DATA, TERMINATION_SERVER_ABORT_DATA, Engine, Pending,
-    Session, Side)
+    BROKEN, CLIENT, CONFIRM, ENDED_READING, FAILED, JUDGED_LATER, READABLE, SERVER,
+    TERMINATION_NORMAL, TERMINATION_REFUSED, TERMINATION_REFUSED_DATA,
+    TERMINATION_SERVER_ABORT_DATA, Engine, Pending, Session, Side)
 from proxy.relay.tables.counter_rules cimport next_decision
 from proxy.relay.tables.persistence cimport (
     store_is_planned, store_plan, stores_make, stores_planned)
@@ -75,10 +75,9 @@ cdef inline int answer_receive(Engine *engine, Session *session, Mover *mover) n
 
 cdef inline bint answer_final(
         const Engine *engine, const Session *session, int came) noexcept nogil:
-    """Whether nothing more is waited for."""
-    return came == CAME_LAST or (
-        (session.sides[CLIENT].flags | session.sides[SERVER].flags) & (ENDED_READING | BROKEN)
-        or engine.now_ms - session.attempt_ms >= session.backend.rules.response_ms)
+    """Whether nothing more is waited for: a client that has said all may still be answered."""
+    return came == CAME_LAST or session.sides[SERVER].flags & (ENDED_READING | BROKEN) != 0 or (
+        engine.now_ms - session.attempt_ms >= session.backend.rules.response_ms)
 
 
 cdef inline void answer_look(
@@ -164,8 +163,12 @@ cdef inline void answer_forget(Engine *engine, Session *session) noexcept nogil:
 
 cdef inline int answer_judge(Engine *engine, Session *session, Mover *mover) noexcept nogil:
     """Receive, and let the rules look at all that the server has sent."""
-    cdef int came = answer_receive(engine, session, mover)
+    cdef int came = CAME_NOTHING
     cdef int answer = ANSWER_LOST
+    if session.sides[CLIENT].flags & (FAILED | BROKEN):  # nobody is left whom rules are about
+        answer_forget(engine, session)
+        return ANSWER_PASSES
+    came = answer_receive(engine, session, mover)
     if came != CAME_LOST:
         answer = answer_verdict(engine, session, answer_final(engine, session, came))
     if answer == ANSWER_PASSES or answer == ANSWER_CLOSES:

@@ -117,10 +117,10 @@ cdef inline Deadline session_deadline(Session *session) noexcept nogil:
             deadline_removed(&deadline, session)
         return deadline
     deadline_removed(&deadline, session)
-    if session.flags & JUDGED_LATER:
+    if session.flags & JUDGED_LATER:  # meanwhile a client may be silent for longer, as in HAProxy
         deadline_earlier(
             &deadline, session.attempt_ms, session.backend.rules.response_ms, DEADLINE_ANSWER)
-    if side_expected(session, CLIENT):
+    elif side_expected(session, CLIENT):
         deadline_earlier(
             &deadline, session.sides[CLIENT].activity_ms, side_timeout_ms(session, CLIENT),
             DEADLINE_CLIENT)

@@ -244,6 +244,11 @@ class ConnectionRuleLinker:
 
     def _server(self, name: str) -> int:
         slot = self._directory.server(self._draft.name, name)
+        if slot is None and name.startswith("%["):
+            raise ConfigError(
+                f"'use-server {name}' : a format is not supported there; write a line "
+                "'use-server <name> if ...' for each server"
+            )
         if slot is None:
             known = [server.name for server in self._draft.servers]
             raise ConfigError(

@@ -185,7 +185,7 @@ class _TableReader:
 
 def _stores(text: str) -> Iterator[tuple[str, str | None]]:
     """Names and arguments; a comma between parentheses divides nothing."""
-    for word in re.findall(r"[^,(]+(?:\([^)]*\))?", text):
+    for word in re.findall(r"(?:^|(?<=,))[^,(]*(?:\([^)]*\))?", text):
         match = _STORE.fullmatch(word)
         yield (match[1], match[2]) if match else (word, None)
 
