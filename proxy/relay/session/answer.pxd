@@ -1,6 +1,6 @@
-# Rules that look at the server's first bytes (manual, `tcp-response content`), which are held until
-# the rules have decided: as long as `tcp-response inspect-delay` says, and no longer than the server
-# may be silent or goes on. A client that has said all, or says nothing, still waits for its answer.
+# Rules that look at the first bytes of a server (manual, `tcp-response content`), which are held until
+# the rules have decided: as long as `tcp-response inspect-delay` says, while the server is not silent
+# for too long and goes on. A client that has said all, or says nothing, still waits for its answer.
 
 from libc.errno cimport EAGAIN, errno
 from libc.stdint cimport uint32_t
