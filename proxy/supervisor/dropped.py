@@ -1,27 +1,27 @@
 """What was ordered of the old generation and ends with it, because the new one goes by its files.
 
 Limits of clients, closed frontends, and entries of acls and maps: told in a line each. The old
-control writes no more when this is looked for, so one process reads its lists at a time. What takes
-long comes in steps.
+control writes no more when this is looked for, so that one process reads its lists at a time.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import AbstractContextManager
-from itertools import islice
+from collections.abc import Callable, Iterator
 
 from proxy.config.model.lists import Reference
 from proxy.config.model.settings import Settings
 from proxy.config.outline.patterns import Entry, entries_read, title_of_list
+from proxy.lists.changing.area import ListArea
 from proxy.lists.changing.editor import ListEditor
 from proxy.lists.pack import Packer
-from proxy.runtime import Runtime
-from proxy.supervisor.slices import Steps
+from proxy.runtime import Log, Runtime
+from proxy.supervisor.helper import Helper
+from proxy.supervisor.reactor import Reactor
 from shm.client_orders import OPEN, ClientOrdersReader
+from shm.log_level import LogLevel
 
-ENTRIES_AT_ONCE = 1_024  # some milliseconds
+ENTRIES_AT_ONCE = 65_536  # so that they are not there twice
 
 
 def orders_dropped(old: Runtime, new: Runtime) -> Iterator[str]:
@@ -62,47 +62,61 @@ def _dropped(order: str, why: str) -> str:
     return f"the reload has dropped '{order}': {why}"
 
 
-def entries_dropped(
-    old: Runtime, new: Runtime, contained: AbstractContextManager[object]
-) -> Steps[list[str]]:
-    """A line for each list with entries that were changed and are not so in the files.
+class DroppedEntries:
+    """Entries that were changed and are not so in the files: told when a helper has found them.
 
-    `contained` keeps what fails here from the reload.
+    A large list takes it seconds, for which nothing waits.
     """
-    found: list[str] = []
-    with contained:
-        for number, reference in enumerate(old.settings.references if old.lists else ()):
-            assert old.lists is not None
+
+    def __init__(self, reactor: Reactor, log: Log) -> None:
+        """`log` gets a line for each list."""
+        self._reactor = reactor
+        self._log = log
+        self._helper: Helper | None = None
+
+    def tell(self, old: Runtime, new: Runtime) -> None:
+        """Look for them, where any list was changed; raises OSError when there is no helper."""
+        lists = old.lists
+        if lists is None or not any(map(lists.changed, range(len(old.settings.references)))):
+            return
+
+        def look(send: Callable[[bytes], None]) -> None:
+            lines = _entries_dropped(lists, old.settings, new.settings)
+            send("\n".join(lines).encode(errors="surrogateescape"))
+
+        self._helper = Helper(look, "millrace: dropped entries")
+        self._reactor.watch(self._helper.descriptor, self._received)
+
+    def _received(self, _now_ms: int) -> None:
+        assert self._helper is not None
+        if self._helper.receive():
+            self._reactor.forget(self._helper.descriptor)
+            text = self._helper.end().decode(errors="surrogateescape")
+            for line in text.splitlines():
+                self._log(LogLevel.NOTICE, line)
+
+
+def _entries_dropped(lists: ListArea, old: Settings, new: Settings) -> Iterator[str]:
+    """A line for each list."""
+    for number, reference in enumerate(old.references):
+        if lists.changed(number):
             packers = [Packer("str") for _ in range(len(reference.lists) + 1)]
-            editor = ListEditor(old.lists, number, packers)
-            if editor.loaded:  # it was changed
-                count = yield from _changes_dropped(editor, reference, new.settings)
-                if count:
-                    found.append(_list_text(reference, count))
-            yield
-    return found
+            count = _changes_dropped(ListEditor(lists, number, packers), reference, new)
+            if count:
+                yield _list_text(reference, count)
 
 
-def _changes_dropped(editor: ListEditor, reference: Reference, settings: Settings) -> Steps[int]:
+def _changes_dropped(editor: ListEditor, reference: Reference, settings: Settings) -> int:
     """How many entries were added, removed or changed, and are not so in the new settings."""
     changes: Counter[Entry] = Counter()  # times that each is there more than it was read
     rows = editor.rows(editor.version)
     for first in range(0, len(rows), ENTRIES_AT_ONCE):
         changes.update((key, value) for _, key, value in rows.page(first, ENTRIES_AT_ONCE))
-        yield
-    read = entries_read(reference)
-    while some := list(islice(read, ENTRIES_AT_ONCE)):
-        for entry in some:
-            changes[entry] -= 1
-            if not changes[entry]:
-                del changes[entry]
-        yield
-    present: set[Entry] = set()
-    now = entries_read(successor) if (successor := _same(reference, settings)) else iter(())
-    while some := list(islice(now, ENTRIES_AT_ONCE)):
-        present.update(entry for entry in some if entry in changes)
-        yield
-    return len({entry[0] for entry, more in changes.items() if (more > 0) != (entry in present)})
+    changes.subtract(entries_read(reference))
+    successor = _same(reference, settings)
+    present = set() if successor is None else set(entries_read(successor))
+    dropped = (e for e, more in changes.items() if more and (more > 0) != (e in present))
+    return len({key for key, _ in dropped})
 
 
 def _same(reference: Reference, settings: Settings) -> Reference | None:

@@ -32,7 +32,7 @@ from proxy.runtime import Log, Runtime
 from proxy.server_table import Configured
 from proxy.supervisor.build import Builder, Ground, hand_over, open_all
 from proxy.supervisor.descriptors import DescriptorLimitError
-from proxy.supervisor.dropped import entries_dropped, orders_dropped
+from proxy.supervisor.dropped import DroppedEntries, orders_dropped
 from proxy.supervisor.faults import Faults, explain
 from proxy.supervisor.generation import Generation, Phase
 from proxy.supervisor.helper import Helper
@@ -115,7 +115,7 @@ class Reload:
         self._faults = faults
         self._ground: Ground | None = None
         self._building: Sliced[Generation] | None = None
-        self._copying: Sliced[list[str]] | None = None  # gives the entries that are dropped
+        self._copying: Sliced[None] | None = None
         self._tried_sockets = False  # open ones may have options of new lines
         self._deadline_ms = now_ms + RELOAD_LIMIT_MS
         servers = members_now(old.runtime.servers, old.runtime.segment)
@@ -165,17 +165,12 @@ class Reload:
         assert self.new is not None
         self.new.turn(now_ms, judge=True)
         if self._copying is None and self._old.services.silent:
-            self._copying = Sliced(self._take_over(self.new))
+            self._copying = Sliced(hand_over(self._old, self.new))
         if self._copying is not None:
             if self._copying.advance():
-                self._switch(now_ms, self._copying.result)
+                self._switch(now_ms)
         elif late:
             raise ReloadError("the old resolverd or control did not end: is it traced?")
-
-    def _take_over(self, new: Generation) -> Steps[list[str]]:
-        yield from hand_over(self._old, new)
-        contained = self._faults.contained("looking for changed entries")
-        return (yield from entries_dropped(self._old.runtime, new.runtime, contained))
 
     def timeout_ms(self, now_ms: int) -> int:
         """How long nothing will have to be done."""
@@ -256,11 +251,8 @@ class Reload:
         self._deadline_ms = now_ms + SERVICES_END_LIMIT_MS
         self._old.services.give_way(now_ms)
 
-    def _switch(self, now_ms: int, dropped: list[str]) -> None:
-        """Everything is where it must be: the new ones begin, the old workers finish.
-
-        `dropped` are lines about what has changed and is lost.
-        """
+    def _switch(self, now_ms: int) -> None:
+        """Everything is where it must be: the new ones begin, the old workers finish."""
         assert self.new is not None
         assert self._old.carried is not None
         onward = self._old.carried.onward
@@ -281,8 +273,10 @@ class Reload:
         self._say(LogLevel.NOTICE, f"reload done: generation {self.new.number} serves", log)
         left = members_now(self._old.runtime.servers, self._old.runtime.segment)
         members = members_left(left, self.new.runtime.servers)
-        for text in (*members, *orders_dropped(self._old.runtime, self.new.runtime), *dropped):
+        for text in (*members, *orders_dropped(self._old.runtime, self.new.runtime)):
             self._say(LogLevel.NOTICE, text, log)
+        with self._faults.contained("looking for changed entries of acls and maps"):
+            DroppedEntries(self._builder.reactor, log).tell(self._old.runtime, self.new.runtime)
 
     def _call_off(self, now_ms: int, error: Exception) -> None:
         """Leave everything as it was, whatever it was that failed."""

@@ -51,21 +51,25 @@ def test_a_reload_names_what_it_drops(tmp_path: Path) -> None:
     text = text.replace("@web@", str(free_port())).replace("@other@", str(free_port()))
     with Program(tmp_path, text) as program:
 
-        def dropped(generation: int) -> list[str]:
-            """What the log and the events say behind the end of that reload."""
+        def dropped(generation: int, count: int) -> list[str]:
+            """What the events say behind the end of that reload, so many lines at the least."""
             done = f"reload done: generation {generation} serves"
             program.process.send_signal(signal.SIGUSR2)
             wait_for(lambda: done in program.ask("show events state"), 60, "the reload")
-            lines = program.ask("show events state").partition(f"{done}\n")[2].splitlines()
-            told = [line.partition(" ")[2] for line in lines if "the reload has" in line]
-            return [line.replace(str(program.file), "F") for line in told]
+
+            def told() -> list[str]:
+                lines = program.ask("show events state").partition(f"{done}\n")[2].splitlines()
+                return [line.partition(" ")[2] for line in lines if "the reload has" in line]
+
+            wait_for(lambda: len(told()) >= count, 60, "the lines")
+            return [line.replace(str(program.file), "F") for line in told()]
 
         for order in ORDERS:
             program.ask(order.replace("@folder@", str(tmp_path)))
         routes.write_text("10.0.0.1 one\n10.0.0.2 two\n10.0.0.3 kept\n")
         web, other = (text.splitlines().index(f"frontend {n}") + 1 for n in ("web", "other"))
         acl = text.splitlines().index("  acl worse src 127.9.9.9") + 1
-        assert dropped(2) == [
+        assert dropped(2, 9) == [
             "the reload has dropped 'set maxconn global 100': the files say 200",
             "the reload has dropped 'set rate-limit connections global 6': the files set no limit",
             "the reload has dropped 'set rate-limit sessions global 5': the files set no limit",
@@ -80,4 +84,4 @@ def test_a_reload_names_what_it_drops(tmp_path: Path) -> None:
             f"the reload has dropped 1 changed entry of map {tmp_path}/to.map: it is not so in "
             "the file",
         ]
-        assert dropped(3) == []
+        assert dropped(3, 0) == []

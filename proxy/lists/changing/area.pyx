@@ -118,6 +118,12 @@ cdef class ListArea:
         """It looks at nothing: it has ended, or did not begin."""
         store_release(&self.seen[reader], ABSENT)
 
+    def changed(self, uint32_t number) -> bool:
+        """Whether the patterns of a reference, by its number, have ever been changed."""
+        if number >= <uint32_t>len(self.windows):
+            raise IndexError(f"reference {number} of {len(self.windows)}")
+        return load_acquire(&self.roots[number]) != 0
+
     def retire(self) -> int:
         """A root has changed: the number that readers have to have seen before memory is free."""
         cdef uint64_t epoch = load_acquire(self.epoch) + 1
