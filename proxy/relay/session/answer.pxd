@@ -1,6 +1,6 @@
-# Rules that look at the first bytes of a server (manual, `tcp-response content`), which are held until
-# the rules have decided: as long as `tcp-response inspect-delay` says, while the server is not silent
-# for too long and goes on. A client that has said all, or says nothing, still waits for its answer.
+# Rules that look at the first bytes of a server (manual, `tcp-response content`): these are held
+# until the rules have decided, as long as `tcp-response inspect-delay` says, while the server is
+# not silent for too long and goes on. A client that has said all, or says nothing, still waits.
 
 from libc.errno cimport EAGAIN, errno
 from libc.stdint cimport uint32_t
