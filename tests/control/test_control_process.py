@@ -11,6 +11,7 @@ import pytest
 from proxy.config.model.http import StatsPage
 from proxy.config.model.settings import Check, Origin, Proxy
 from proxy.runtime import now_ms
+from proxy.supervisor.limits import STALE_AFTER_MS
 from tests.support.common import wait_for
 from tests.support.control.http import get
 from tests.support.control.sections import metrics_on
@@ -57,7 +58,7 @@ def test_a_second_writer_of_admin_records_does_not_start() -> None:
 
 @pytest.mark.slow
 @pytest.mark.alone
-def test_a_large_table_is_served_without_missing_a_beat() -> None:
+def test_a_large_table_is_served_while_heartbeats_come() -> None:
     servers = tuple(
         a_server(f"s{number}", "127.78.6.1", 80, check=Check()) for number in range(10_000)
     )
@@ -87,4 +88,4 @@ def test_a_large_table_is_served_without_missing_a_beat() -> None:
             oldest = max(oldest, beat_age(world))
         reader.join()
         assert done.is_set()
-        assert 0 < oldest < 1_000
+        assert 0 < oldest < STALE_AFTER_MS  # by then the supervisor takes it for hanging
