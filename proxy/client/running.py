@@ -10,7 +10,7 @@ import msgspec
 from proxy.arguments import UsageError, parse
 
 
-class CommandLine(msgspec.Struct, frozen=True):
+class StartWords(msgspec.Struct, frozen=True):
     """With what a process was started, by paths that lead there from here."""
 
     files: tuple[str, ...] = ()
@@ -27,7 +27,7 @@ def pid_in(pidfile: str) -> int | None:
     return None
 
 
-def command_line_of(pid: int) -> CommandLine:
+def command_line_of(pid: int) -> StartWords:
     """What can be read of it; empty where nothing can.
 
     Where a process of another user is, only root may know: relative paths are left out then.
@@ -43,9 +43,9 @@ def command_line_of(pid: int) -> CommandLine:
             folder /= arguments.folder or ""
             files = [folder / file for file in arguments.files]
             pidfile = folder / (arguments.pidfile or "")
-            return CommandLine(
+            return StartWords(
                 tuple(str(file) for file in files if file.is_absolute()),
                 str(pidfile) if arguments.pidfile and pidfile.is_absolute() else None,
                 str(folder),
             )
-    return CommandLine()
+    return StartWords()

@@ -319,7 +319,7 @@ def test_the_heart_beats_and_sigterm_ends_it(nameserver: ScriptedNameserver) -> 
             resolverd.wait(lambda: resolverd.status.main_beat_ms > beats[-1], "the next beat")
             beats.append(resolverd.status.main_beat_ms)
         gaps_ms = [later - beat for beat, later in itertools.pairwise(beats)]
-        assert min(gaps_ms) <= 500  # a busy machine may delay most of them
+        assert min(gaps_ms) < 1_000  # a busy machine may delay most of them
         assert os.WTERMSIG(resolverd.kill(signal.SIGTERM)) == signal.SIGTERM
 
 

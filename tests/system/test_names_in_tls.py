@@ -193,23 +193,6 @@ def curl(stage: Stage, name: str, *options: str) -> str:
     return spoken(done.stdout.decode()) or done.stderr.decode()
 
 
-def chromium(stage: Stage, name: str) -> str:
-    """A browser: GREASE, an ECH extension of it, and a post-quantum share of a key."""
-    command = (
-        require_program("chromium"),
-        *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"),
-        *("--no-first-run", "--disable-background-networking", "--ignore-certificate-errors"),
-        *(f"--user-data-dir={stage.folder}/{name}", "--dump-dom"),
-        f"--host-resolver-rules=MAP {name} 127.0.0.1",
-        f"https://{name}:{stage.port}/",
-    )
-    done = subprocess.run(
-        command, capture_output=True, check=False, timeout=2 * PATIENCE_SECONDS,
-        env={"HOME": str(stage.folder), "TMPDIR": str(stage.folder), "PATH": "/usr/bin:/bin"},
-    )  # fmt: skip
-    return spoken(done.stdout.decode())
-
-
 def spoken(text: str) -> str:
     found = SAID.search(text)
     return found[0] if found else ""
@@ -278,7 +261,6 @@ CLIENTS: dict[str, tuple[Callable[[Stage], str], str]] = {
         lambda at: curl(at, "127.0.0.1"),
         "server=nameless TLSv1.3 alpn=http/1.1 new",
     ),
-    "chromium": (lambda at: chromium(at, "one.test"), "server=one TLSv1.3 alpn=http/1.1 new"),
 }
 
 

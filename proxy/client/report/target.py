@@ -17,7 +17,7 @@ import msgspec
 from proxy.arguments import Arguments
 from proxy.client.connection import connect
 from proxy.client.lines import read_places
-from proxy.client.running import CommandLine, command_line_of, pid_in
+from proxy.client.running import StartWords, command_line_of, pid_in
 from proxy.config.text.messages import ConfigError
 from proxy.flags.table import CONFIGURATION, PIDFILE
 
@@ -52,7 +52,7 @@ def find_target(arguments: Arguments, environ: Mapping[str, str]) -> ReportedPro
         target.pid = target.pid or _pid_of_socket(target.sockets, environ)
     elif target.pid is None and arguments.pidfile is not None:
         target.pid = pid_in(arguments.pidfile)
-    started = CommandLine() if target.pid is None else command_line_of(target.pid)
+    started = StartWords() if target.pid is None else command_line_of(target.pid)
     target.files = target.files or started.files
     usual = target.pid is None and given is None  # what the service has where nothing is said
     if usual and arguments.pidfile in (None, PIDFILE):

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from proxy.config.model.settings import Origin
-from proxy.config.text.sources import SourceLine
+
+if TYPE_CHECKING:
+    from proxy.config.text.sources import SourceLine
 
 PACKING_LEVEL = 1  # of zlib: the lines of servers are alike
 _Row = tuple[int, tuple[str, ...]]
@@ -28,6 +31,8 @@ class KeptConfiguration(msgspec.Struct, frozen=True):
 
     def lines(self) -> Iterator[SourceLine]:
         """All lines, in the order in which they were read."""
+        from proxy.config.text.sources import SourceLine  # noqa: PLC0415 - workers only hold it
+
         if not self.packed:
             return
         file, decoder = "", msgspec.json.Decoder(_Row | str)
