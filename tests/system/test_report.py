@@ -227,7 +227,8 @@ def test_a_pid_file_leads_to_the_rest(tmp_path: Path, out: Path) -> None:
 def test_another_user_finds_what_is_named_by_whole_paths(tmp_path: Path) -> None:
     text = CONFIGURATION.replace("@folder@", str(tmp_path))
     text = text.replace("@1@", str(free_port())).replace("@2@", str(free_port()))
-    with Program(tmp_path, text, "-f", ".", "-p", "pid", executed=True) as program:
+    pidfile = os.path.relpath(tmp_path / "pid")  # not a whole path: it is not looked for
+    with Program(tmp_path, text, "-f", ".", "-p", pidfile, executed=True) as program:
         pid = program.process.pid
         reading, writing = os.pipe()
         child = os.fork()
