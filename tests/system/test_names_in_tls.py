@@ -6,10 +6,12 @@ The same clients are shown to HAProxy with the same file.
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import ssl
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -193,6 +195,27 @@ def curl(stage: Stage, name: str, *options: str) -> str:
     return spoken(done.stdout.decode()) or done.stderr.decode()
 
 
+def chromium(stage: Stage, name: str) -> str:
+    """A browser: GREASE, an ECH extension of it, and a post-quantum share of a key.
+
+    The path of its socket must fit into 108 bytes, so it has a folder of its own.
+    """
+    with tempfile.TemporaryDirectory(prefix="millrace-", ignore_cleanup_errors=True) as folder:
+        command = (
+            require_program("chromium"),
+            *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"),
+            *("--no-first-run", "--disable-background-networking", "--ignore-certificate-errors"),
+            *(f"--user-data-dir={folder}/profile", "--dump-dom"),
+            f"--host-resolver-rules=MAP {name} 127.0.0.1",
+            f"https://{name}:{stage.port}/",
+        )
+        done = subprocess.run(
+            command, capture_output=True, check=False, timeout=2 * PATIENCE_SECONDS,
+            env={**os.environ, "HOME": folder, "TMPDIR": folder},
+        )  # fmt: skip
+    return spoken(done.stdout.decode()) or done.stderr.decode()[-2_000:]
+
+
 def spoken(text: str) -> str:
     found = SAID.search(text)
     return found[0] if found else ""
@@ -261,6 +284,7 @@ CLIENTS: dict[str, tuple[Callable[[Stage], str], str]] = {
         lambda at: curl(at, "127.0.0.1"),
         "server=nameless TLSv1.3 alpn=http/1.1 new",
     ),
+    "chromium": (lambda at: chromium(at, "one.test"), "server=one TLSv1.3 alpn=http/1.1 new"),
 }
 
 

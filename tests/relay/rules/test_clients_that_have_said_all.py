@@ -7,7 +7,9 @@ import socket
 import struct
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from threading import Event
 from typing import NamedTuple
 
 import pytest
@@ -34,7 +36,7 @@ listen l
 {rules}
   server s 127.0.0.1:{server}
 """
-AFTER_SECONDS = 0.4  # what the server says comes later than the client's end
+CLIENT_MS = 200  # `timeout client` of one that is silent for too long
 LINE = re.compile(r" l/\S+ [-\d/]+ (\d+) (\S\S) ")
 BEGINS_WITH_H = (
     "tcp-response inspect-delay 5s",
@@ -61,38 +63,61 @@ class Seen(NamedTuple):
     entries: list[str]
 
 
-def late(connection: socket.socket) -> None:
-    """Answer after a while; the client may have ended long before. Then wait for its end."""
-    time.sleep(AFTER_SECONDS)
-    connection.sendall(b"HELLO")
-    while connection.recv(100):
-        pass
+def all_of(connection: socket.socket) -> bytes:
+    return b"".join(iter(lambda: connection.recv(100), b""))
 
 
-def after_its_end(client: socket.socket) -> bytes:
+def ends(client: socket.socket, _heard: Event) -> bytes:
     client.sendall(b"q")
     client.shutdown(socket.SHUT_WR)
-    return b"".join(iter(lambda: client.recv(100), b""))
+    return all_of(client)
 
 
-def silent(client: socket.socket) -> bytes:
-    return b"".join(iter(lambda: client.recv(100), b""))
+def is_silent(client: socket.socket, _heard: Event) -> bytes:
+    return all_of(client)
 
 
-def reset(client: socket.socket) -> bytes:
+def resets(client: socket.socket, heard: Event) -> bytes:
     client.sendall(b"q")
-    time.sleep(AFTER_SECONDS / 2)  # the server has the connection by then
+    assert heard.wait(PATIENCE_SECONDS)
     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     client.close()
     return b""
 
 
-CASES: dict[str, tuple[tuple[str, ...], Callable[[socket.socket], bytes], str]] = {
-    "the end of a client": (BEGINS_WITH_H, after_its_end, "9s"),
-    "a key after the end of a client": (HAS_FIVE, after_its_end, "9s"),
-    "nothing at last after the end of a client": (AT_LAST, after_its_end, "9s"),
-    "a client that is silent for too long": (AT_LAST, silent, "200ms"),
-    "a client that is gone": (AT_LAST, reset, "9s"),
+def after_the_client(connection: socket.socket, heard: Event) -> None:
+    """Answer once the client's end has been passed on."""
+    if connection.recv(1):
+        heard.set()
+        all_of(connection)
+    with suppress(OSError):
+        connection.sendall(b"HELLO")
+
+
+def after_a_while(connection: socket.socket, _heard: Event) -> None:
+    """Answer a client that has been silent for longer than it may, and leave the end to it."""
+    time.sleep(2 * CLIENT_MS / 1_000)
+    connection.sendall(b"HELLO")
+    all_of(connection)
+
+
+class Case(NamedTuple):
+    """`meet` is the client and `answer` the server."""
+
+    rules: tuple[str, ...]
+    meet: Callable[[socket.socket, Event], bytes] = ends
+    answer: Callable[[socket.socket, Event], None] = after_the_client
+    client_timeout: str = "9s"
+
+
+CASES = {
+    "the end of a client": Case(BEGINS_WITH_H),
+    "a key after the end of a client": Case(HAS_FIVE),
+    "nothing at last after the end of a client": Case(AT_LAST),
+    "a client that is silent for too long": Case(
+        AT_LAST, is_silent, after_a_while, f"{CLIENT_MS}ms"
+    ),
+    "a client that is gone": Case(AT_LAST, resets),
 }
 
 
@@ -108,9 +133,9 @@ def entries_of(program: OneProgram) -> list[str]:
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_rules_wait_for_the_server(tmp_path: Path, case: str) -> None:
-    rules, meet, client_timeout = CASES[case]
-    seen = {}
-    with Server(late) as server:
+    rules, meet, answer, client_timeout = CASES[case]
+    seen, heard = {}, Event()
+    with Server(lambda connection: answer(connection, heard)) as server:
         for kind, command in PROGRAMS.items():
             port = free_port()
             text = CONFIGURATION.format(
@@ -121,7 +146,8 @@ def test_the_rules_wait_for_the_server(tmp_path: Path, case: str) -> None:
             )
             with one_program(command(), tmp_path / kind, text, {}) as program:
                 with socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS) as client:
-                    heard = meet(client)
+                    said = meet(client, heard)
+                heard.clear()
                 line = wait_for(lambda: line_of(program), PATIENCE_SECONDS, f"{kind}: its line")
-                seen[kind] = Seen(heard, line, entries_of(program))
+                seen[kind] = Seen(said, line, entries_of(program))
     assert seen["millrace"] == seen["haproxy"]
