@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import select
 import socket
 import time
 from collections import Counter
@@ -331,15 +332,21 @@ def test_limits_queues_and_backups_of_added_servers_hold(both: Both) -> None:
     for kind, ports in both.ports.items():
         wait_for(partial(is_greeted, ports["drawn"]), PATIENCE_SECONDS, f"{kind} serves")
         address = ("127.0.0.1", ports["drawn"])
-        first, second = (socket.create_connection(address, PATIENCE_SECONDS) for _ in range(2))
-        assert first.recv(10) == b"held"
-        second.settimeout(0.3)
-        with pytest.raises(TimeoutError):
-            second.recv(10)  # it waits for the one place
-        first.close()
-        second.settimeout(PATIENCE_SECONDS)
-        assert second.recv(10) == b"held", kind
-        second.close()
+        with ExitStack() as clients:
+            waiting = {
+                clients.enter_context(socket.create_connection(address, PATIENCE_SECONDS))
+                for _ in range(2)
+            }
+            while waiting:  # two threads accept them in any order, and one place serves both
+                greeted, _, _ = select.select(waiting, [], [], PATIENCE_SECONDS)
+                assert {client.recv(10) for client in greeted} == {b"held"}, kind
+                if kind == "millrace":  # HAProxy lets both in at times
+                    rest = list(waiting.difference(greeted))
+                    assert select.select(rest, [], [], 0.3)[0] == []
+                    assert len(greeted) == 1
+                for client in greeted:
+                    client.close()
+                waiting.difference_update(greeted)
     both.same("disable server drawn/full", "")
     assert all(share == {"s4": 3} for share in both.shares("drawn", 3).values())
     both.same("disable server drawn/spare", "")
