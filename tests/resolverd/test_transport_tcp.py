@@ -209,7 +209,7 @@ def test_a_question_whose_connection_ends_is_asked_once_more(
     nameserver.set("app.test", "A", ONE)
     assert shell.ask(1) == ["ns0"], "nobody connects for a second"
     shell.until(lambda: not shell.ask(2))
-    assert time.monotonic() - began >= 1.0
+    assert time.monotonic() - began >= 0.99  # the clock of the loop goes by whole milliseconds
     shell.until(lambda: shell.delivered)
     assert answers(shell) == [VALID]
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.support.common import PATIENCE_SECONDS, require_program, wait_for, widen
 from tests.support.differential.pair import ROOT
 from tests.support.dns.scripted import ScriptedNameserver
-from tests.support.forking.process import start
+from tests.support.forking.process import Process, start
 
 PROGRAMS = {  # how each is started: which is looked for when a test needs it
     "haproxy": lambda: (require_program("haproxy"),),
@@ -28,8 +28,15 @@ LOG_BYTES = 1 << 25  # lines that wait while this process gets no turn
 class OneProgram:
     """A running program; `lines` are (level, text) of its log, as far as they were read."""
 
-    def __init__(self, folder: Path, log: socket.socket, nameserver: ScriptedNameserver) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        log: socket.socket,
+        nameserver: ScriptedNameserver,
+        child: Process,
+    ) -> None:
         self.folder = folder
+        self.child = child
         self.log = log
         self.nameserver = nameserver
         self.lines: list[tuple[int, str]] = []
@@ -97,7 +104,7 @@ def one_program(
                 env=_environment(command[0]),
             )
         try:
-            made = OneProgram(folder, log, nameserver)
+            made = OneProgram(folder, log, nameserver, child)
             wait_for(
                 lambda: child.poll() is not None or made.answers(), 30, f"the start of {command}"
             )
