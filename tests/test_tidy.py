@@ -9,6 +9,7 @@ import ast
 import re
 import subprocess
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -114,15 +115,11 @@ PERSONS_MAX = 1  # of 1,000 words of comments and docstrings
 PRINT_ALLOWED = ("proxy/cli.py", "proxy/demo/", "loadtest/")
 
 
+@cache
 def tracked(*endings: str) -> list[Path]:
     """Files under version control (or about to be) with one of these endings."""
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = ("git", "ls-files", "--cached", "--others", "--exclude-standard")
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if listed.returncode != 0:
         pytest.skip("not a git checkout")
     paths = [ROOT / line for line in listed.stdout.splitlines()]
@@ -152,6 +149,7 @@ def cython_imports(text: str) -> list[str]:
     return re.findall(r"^\s*(?:from|cimport|import)\s+([a-z_][\w.]*)", text, re.MULTILINE)
 
 
+@cache
 def module_imports(path: Path) -> list[str]:
     text = path.read_text()
     if path.suffix == ".py":
