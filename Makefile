@@ -15,7 +15,7 @@
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
-TEST_JOBS ?= 6
+TEST_JOBS ?= 8
 COMPILED := $(shell find shm resolverd proxy -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi' -o -name '*.h' 2>/dev/null)
 
 .PHONY: run test test-parallel test-quiet test-alone test-busy long bench bench-quick lint sanitize programs build wheel deb manual clean

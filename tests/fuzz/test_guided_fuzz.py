@@ -15,8 +15,8 @@ from tests.support.generated import sample
 
 ROOT = Path(__file__).parent.parent.parent
 TARGETS = {  # runs, and the least coverage as libFuzzer counts it: the seeds have less
-    "reply_target": (sample(10_000, full=5_000_000), 150),
-    "check_target": (sample(4_000, full=2_000_000), 615),
+    "reply_target": (sample(6_000, full=5_000_000), 150),
+    "check_target": (sample(2_500, full=2_000_000), 615),
     "expression_target": (sample(700, full=100_000), 1_450),
 }
 

@@ -11,7 +11,7 @@ import random
 import pytest
 
 from tests.relay.admission_model import Model, World, explore, put
-from tests.support.generated import sample
+from tests.support.generated import LONG, sample
 
 WALKS = sample(30, full=20_000)
 
@@ -44,6 +44,7 @@ def test_the_bells_are_enough(
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not LONG, reason="too many worlds for the short run: make long")
 def test_the_bells_are_enough_for_three_workers() -> None:
     model = Model(1, (0, 0, 0), whole_looks=True)
     for world in explore(model, model.begin((1, 1, 1))):

@@ -25,7 +25,7 @@ from tests.support.trace import SteppedChild, stop_at_each
 
 SOURCE = Path(__file__).parent / "tracks.pyx"
 STOP_STRIDE = sample(67, full=1)  # of the instructions at which the first worker is stopped
-KILL_STRIDE = sample(17, full=1)  # likewise, killed
+KILL_STRIDE = sample(23, full=1)  # likewise, killed
 INSTRUCTIONS_MAX = 20_000
 NOW_MS = 60_000
 PERIOD_MS = 10_000

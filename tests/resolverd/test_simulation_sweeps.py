@@ -22,7 +22,7 @@ SEEDS = sample(1, full=100)  # histories of each sweep
 HISTORIES = 3  # in a row
 CHANGES = 3  # of the zone in the scripted scenario
 FAULTS_MAX = 400  # more questions than the scripted scenario asks
-FAULTS_STRIDE = sample(3, full=1)
+FAULTS_STRIDE = sample(5, full=1)
 
 
 @contextmanager

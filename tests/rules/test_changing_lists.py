@@ -205,7 +205,7 @@ def test_a_successor_takes_over_what_was_in_force_wherever_a_writer_died(
             steps = child.count_steps(100_000)
             child.kill()
     outcomes = set()
-    deaths = chance.sample(range(1, steps), sample(15, 600))
+    deaths = chance.sample(range(1, steps), sample(8, 600))
     for death in (*sorted(deaths), steps + 50):  # at last none
         with pairs(segment) as made:
             made.editor.prepare()

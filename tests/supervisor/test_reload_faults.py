@@ -175,7 +175,7 @@ def test_whatever_a_reload_raises_calls_it_off(tmp_path: Path, part: int) -> Non
     with reloaded(tmp_path) as (site, every):
         faults = [fault for fault in every if fault.file not in TREE_FILES]
         assert len({fault.number for fault in faults}) > 100
-        for fault in chosen(faults, part, 30):
+        for fault in chosen(faults, part, 18):
             ended = site.reload((fault.number, fault.error))
             told = site.program.text()[-2000:]
             assert ended == "reload failed, nothing changed", f"{fault.what}: {told}"
@@ -194,7 +194,7 @@ def test_whatever_fails_in_the_process_tree_is_mended_or_calls_the_reload_off(
         assert site.reload(None) == "reload done"
         site.move("a reload without a fault")
         site.before = site.state()
-        for fault in chosen(faults, part, 16):
+        for fault in chosen(faults, part, 10):
             if site.reload((fault.number, fault.error)) == "reload done":
                 site.move(fault.what)
             else:
