@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from pathlib import Path
 
 from proxy.arguments import Arguments, parse
 from proxy.server_table import ServerTable
-from proxy.supervisor.passage import FAILED_RESULT, decode, encode
+from proxy.supervisor.passage import ALIKE, FAILED_RESULT, decode, encode
 from proxy.supervisor.prepare import Prepared, prepare
 from proxy.supervisor.slices import PORTION, at_once
 
@@ -41,6 +42,16 @@ def test_settings_come_over_as_they_were(tmp_path: Path) -> None:
     assert len(sent.settings.lists) == 3, "a file, and what two lines have beside it"
     assert len(ServerTable(sent.settings)) == MANY + 1
     assert at_once(decode(encode(sent))) == sent
+
+
+def test_equal_options_of_servers_take_memory_once(tmp_path: Path) -> None:
+    checked = "".join(f"    server c{number} 127.0.0.1:1 check inter 7s\n" for number in range(9))
+    taken = at_once(decode(encode(prepared(tmp_path, f"backend checked\n{checked}"))))
+    assert taken.settings is not None
+    for servers in (proxy.servers for proxy in taken.settings.backends if proxy.servers):
+        for option in (*ALIKE, "origin.file"):
+            values = {id(attrgetter(option)(server)) for server in servers}
+            assert len(values) == 1, option
 
 
 def test_no_step_reads_more_than_a_portion(tmp_path: Path) -> None:
