@@ -67,6 +67,12 @@ class ConnectionRulesDraft(msgspec.Struct, frozen=True):
         return any(rule.action is RuleAction.EXPECT_PROXY for rule in self.connection)
 
     @property
+    def empty(self) -> bool:
+        """Whether there are none."""
+        kinds = (*self.of_requests, self.backends, self.server_rules, self.response, self.sticks)
+        return not any((*kinds, self.persists, self.cookies, self.hashes, self.answers))
+
+    @property
     def of_requests(self) -> tuple[ConnectionRuleDraft, ...]:
         """Those of `tcp-request` lines."""
         return (*self.connection, *self.session, *self.content)

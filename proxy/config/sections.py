@@ -246,7 +246,8 @@ class Sections:
 
         def handle(inner: Statement) -> None:
             _check_known(inner.keyword, kind.value, PROXY_WORDS)
-            draft.http.named.update(_in_condition(inner.words))
+            if "if" in inner.words or "unless" in inner.words:
+                draft.http.named.update(_in_condition(inner.words))
             act_on_proxy_line(inner, draft)
 
         return handle

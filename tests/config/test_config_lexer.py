@@ -13,6 +13,11 @@ from proxy.config.text.lexer import LINE_MAX, WORDS_MAX, LexerError, split_line
 ENVIRONMENT = {"NAME": "value", "TWO": "one two", "EMPTY": "", ".LINE": "17"}
 
 
+@given(st.text(st.sampled_from(" \t\r\v\f\x1c\x85\xa0#$ab{}:"), max_size=30))
+def test_a_line_without_quotes_is_split_as_one_with_them(text: str) -> None:
+    assert ("", *split_line(text, ENVIRONMENT)) == split_line(f"'' {text}", ENVIRONMENT)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

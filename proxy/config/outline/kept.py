@@ -18,6 +18,7 @@ from proxy.config.model.settings import Origin
 if TYPE_CHECKING:
     from proxy.config.text.sources import SourceLine
 
+ROWS_AT_ONCE = 256
 PACKING_LEVEL = 1  # of zlib: the lines of servers are alike
 _Row = tuple[int, tuple[str, ...]]
 
@@ -50,6 +51,7 @@ class LineKeeper:
     def __init__(self) -> None:
         self._packer = zlib.compressobj(PACKING_LEVEL)
         self._packed = bytearray()
+        self._rows: list[bytes] = []  # not packed yet
         self._file = ""
 
     def add(self, line: SourceLine) -> None:
@@ -60,10 +62,18 @@ class LineKeeper:
         self._pack((line.origin.line, tuple(map(shown_text, line.words))))
 
     def _pack(self, row: object) -> None:
-        self._packed += self._packer.compress(msgspec.json.encode(row) + b"\n")
+        self._rows.append(msgspec.json.encode(row))
+        if len(self._rows) == ROWS_AT_ONCE:
+            self._pack_rows()
+
+    def _pack_rows(self) -> None:
+        self._rows.append(b"")  # the end of the last line
+        self._packed += self._packer.compress(b"\n".join(self._rows))
+        self._rows.clear()
 
     def kept(self, sources: tuple[str, ...], folder: str) -> KeptConfiguration:
         """All lines; none can be added after this."""
+        self._pack_rows()
         self._packed += self._packer.flush()
         told = tuple(map(shown_text, sources))
         return KeptConfiguration(told, shown_text(folder), bytes(self._packed))

@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import socket
 from collections.abc import Mapping
+from contextlib import suppress
 
 import msgspec
 
@@ -57,7 +59,7 @@ class WrittenAddress(msgspec.Struct, frozen=True):
     @property
     def wildcard(self) -> bool:
         """True for `*`, an empty host, 0.0.0.0 and ::."""
-        return self.number is not None and ipaddress.ip_address(self.number).is_unspecified
+        return self.number in ("0.0.0.0", "::")
 
 
 def expand(text: str, environment: Mapping[str, str]) -> str:
@@ -110,7 +112,7 @@ def parse_address(text: str, environment: Mapping[str, str]) -> WrittenAddress:
     number = parse_number_of_host(host, family)
     if number is None:
         return WrittenAddress(text, None, host, None, family, transport, port_text)
-    written = Family(ipaddress.ip_address(number).version)
+    written = Family.IPV6 if ":" in number else Family.IPV4
     if family not in (Family.NONE, written):
         raise ConfigError(f"'{host}' in '{text}' is no {family.name} address")
     return WrittenAddress(text, None, host, number, written, transport, port_text)
@@ -120,6 +122,9 @@ def parse_number_of_host(host: str, family: Family = Family.NONE) -> str | None:
     """The canonical numeric form of a host, None for a name; `*` and "" are the wildcard."""
     if host in ("", "*"):
         return "::" if family is Family.IPV6 else "0.0.0.0"
+    with suppress(OSError, ValueError):
+        socket.inet_pton(socket.AF_INET, host)
+        return host  # has one form only
     try:
         return str(ipaddress.ip_address(host))
     except ValueError:
@@ -199,8 +204,7 @@ def resolve(address: WrittenAddress, resolve_host: ResolveHost) -> tuple[SocketF
         number = None if found is None else parse_number_of_host(found)
         if number is None:
             raise ConfigError(f"cannot resolve host name '{address.host}' of '{address.text}'")
-    version = ipaddress.ip_address(number).version
-    return (SocketFamily.IPV4 if version == 4 else SocketFamily.IPV6), number
+    return (SocketFamily.IPV6 if ":" in number else SocketFamily.IPV4), number
 
 
 def single_endpoint(

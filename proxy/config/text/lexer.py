@@ -13,6 +13,7 @@ ordinary character, as in HAProxy.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from proxy.config.text.messages import ConfigError
@@ -21,6 +22,7 @@ WORDS_MAX = 64  # of one line, HAProxy's limit
 LINE_MAX = 65_536  # characters of one line before and after expansion
 
 _SPACES = " \t\n\r\v\f"
+_WORD = re.compile(f"[^{_SPACES}]+")
 _SIMPLE_ESCAPES = {"t": "\t", "n": "\n", "r": "\r"}
 _ESCAPED_AS_IS = " \\#'\""
 _FIRST_OF_NAME = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_")
@@ -39,6 +41,11 @@ def split_line(
         raise LexerError(f"line of {len(text)} characters is too long (at most {LINE_MAX})")
     if "\0" in text:
         raise LexerError(f"NUL character at position {text.index(chr(0)) + 1}")
+    plain = text.partition("#")[0]
+    if not ("\\" in plain or '"' in plain or "'" in plain):  # as nearly all lines: a word is a word
+        found = _WORD.findall(plain)
+        if len(found) <= WORDS_MAX:
+            return tuple(found)
     splitter = _Splitter(text, environment)
     words = splitter.run()
     if unset is not None:

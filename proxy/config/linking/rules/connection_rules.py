@@ -60,6 +60,8 @@ class ConnectionRuleLinker:
     def rules(self) -> ConnectionRules | None:
         """The rules, as far as they have no error; None: there are none."""
         found = self._draft.rules
+        if self._draft.switched_backend is None and found.empty:
+            return None
         accepts, serves = self._draft.kind.accepts, self._draft.kind.serves
         own = Scope.BACKEND if serves else Scope(0)
         linked = ConnectionRules(
