@@ -141,12 +141,13 @@ FLAGS = (
     _taking(
         *("-S --socket", Takes.SOCKET, "<address>[,<option>[,<value>]]...", "socket"),
         "with -W: listen there for commands to the master, with options of a stats socket line "
-        "(mode, user, group, level). Of commands: the stats socket to ask, or the master, a path or "
-        "host:port",
+        "(mode, user, group, level). Of commands: the stats socket to ask, or the master; a path "
+        "or host:port",
     ),
     _taking(
         *("--timeout", Takes.NUMBER, "<seconds>", "timeout_seconds"),
-        f"of commands: wait so long for an answer (default: {ANSWER_SECONDS}; reload: {RELOAD_SECONDS})",
+        f"of commands: wait so long for an answer (default: {ANSWER_SECONDS}; of a reload: "
+        f"{RELOAD_SECONDS})",
     ),
     _switch("-h --help", "options and commands in short", help=True),
     _switch("-v", "the version", version="-v"),
