@@ -110,6 +110,7 @@ class HttpConnection:
         handler: Handler,
         counters: ServiceCounters,
         admission: Admission,
+        *,
         places: Places,
     ) -> None:
         self.places = places

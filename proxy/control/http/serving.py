@@ -77,7 +77,7 @@ class HttpSockets:
             return await self.services.answer(proxy, request, client, addresses)
 
         async def converse(connection: socket.socket, client: Client) -> None:
-            served = (answer, counters, rules.denial, self.places)
-            await HttpConnection(connection, client, *served).serve()
+            served = (connection, client, answer, counters, rules.denial)
+            await HttpConnection(*served, places=self.places).serve()
 
         await self.acceptor.accept(listening, converse)
