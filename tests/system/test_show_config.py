@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.health.agent_peers import NEUTRAL, Agent
 from tests.support.common import free_port, wait_for
 from tests.support.program.program import Program
 
@@ -261,6 +263,56 @@ def test_conditions_and_variables_are_as_in_a_load(tmp_path: Path) -> None:
             "F:5: global: setenv PORT: another secret (*****)",
             "F:34: backend more: server n: 127.0.0.1:17 -> 127.0.0.1:18",
         ]
+
+
+def test_what_agents_say_and_variables_that_were_ordered_are_told(tmp_path: Path) -> None:
+    """An agent's word until a later order, and the other way; rules set variables without one."""
+    (tmp_path / "bad.lst").write_text("10.0.0.1\n")
+    port = free_port()
+    text = CONFIGURATION.replace("@folder@", str(tmp_path)).replace("@port@", str(port))
+    text = text.replace("@pages@", str(free_port()))
+    text = text.replace(
+        "  nbthread 1\n",
+        "  nbthread 1\n  set-var proc.x int(1)\n  set-var proc.y str(a)\n  set-var proc.z int(3)\n",
+    )
+    rule = "  tcp-request connection set-var(proc.z) int(4)\n  use_backend other"
+    text = text.replace("  use_backend other", rule)
+    with Agent() as agent:
+        line = "  server a{0} 127.0.0.1:14 maxconn 9 agent-check agent-port {1} agent-inter 100ms"
+        line += ' agent-send "a{0}\\n"\n'
+        text += "backend asked\n" + line.format(1, agent.port) + line.format(2, agent.port)
+        with Program(tmp_path, text) as program:
+            said = "# changed at run time:"
+
+            def orders() -> list[str]:
+                lines = [re.sub(BY, "BY", line) for line in told(program)]
+                return [line.partition(": ")[2] for line in lines[lines.index(said) + 1 :]]
+
+            agent.say({"a1": b"50% maxconn:3 drain\n", "a2": b"40%\n"})
+            wait_for(lambda: said in told(program) and len(orders()) == 4, 60, "the agents' words")
+            keeps = "by its agent; a reload keeps it"
+            assert orders() == [
+                f"backend asked: server a1 state ready -> drain, {keeps}",
+                f"backend asked: server a1 weight 1 -> 0, {keeps}",
+                f"backend asked: server a1 maxconn 9 -> 3, {keeps}",
+                f"backend asked: server a2 weight 1 -> 0, {keeps}",
+            ]
+            agent.say({"a1": b"ready 100%\n", "a2": NEUTRAL})
+            program.ask("set weight asked/a2 7")
+            with socket.create_connection(("127.0.0.1", port), 60) as client:
+                assert client.recv(1) == b""  # a rule has set proc.z
+            experimental = "experimental-mode on; set var proc."
+            program.ask(f"{experimental}y str(b); {experimental}new int(5)")
+            wait_for(lambda: len(orders()) == 4, 60, "the orders")
+            loses = "BY; a reload loses it"
+            assert orders() == [
+                f"global: set-var proc.y str(a) -> b, {loses}",
+                f"global: set-var proc.new unset -> 5, {loses}",
+                f"backend asked: server a1 maxconn 9 -> 3, {keeps}",
+                "backend asked: server a2 weight 1 -> 7, BY; a reload keeps it",
+            ]
+            beside = [line for line in told(program, "asked") if "now: server a1" in line]
+            assert beside == ["    # now: server a1 maxconn 9 -> 3, by its agent"]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may change the root directory")
