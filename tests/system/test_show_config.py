@@ -8,6 +8,7 @@ import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
@@ -313,6 +314,38 @@ def test_what_agents_say_and_variables_that_were_ordered_are_told(tmp_path: Path
             ]
             beside = [line for line in told(program, "asked") if "now: server a1" in line]
             assert beside == ["    # now: server a1 maxconn 9 -> 3, by its agent"]
+
+
+def test_a_metric_says_that_the_files_are_not_what_was_loaded(tmp_path: Path) -> None:
+    patterns, port = tmp_path / "bad.lst", free_port()
+    patterns.write_text("10.0.0.1\n")
+    text = CONFIGURATION.replace("@folder@", str(tmp_path)).replace("@port@", str(free_port()))
+    text = text.replace("@pages@", str(free_port()))
+    text += f"frontend metrics\n  mode http\n  bind 127.0.0.1:{port}\n"
+    text += "  http-request use-service prometheus-exporter\n"
+    with Program(tmp_path, text) as program:
+
+        def told(value: int) -> bool:
+            with urlopen(f"http://127.0.0.1:{port}/metrics?scope=millrace", timeout=60) as said:
+                return f"\nmillrace_config_changed_since_load {value}\n" in said.read().decode()
+
+        def becomes(value: int, why: str) -> None:
+            wait_for(lambda: told(value), 60, why)
+
+        becomes(0, "the files are as they were")
+        edited(program, ("s1 127.0.0.1:10 weight 10", "s1 127.0.0.1:10 weight 30"))
+        becomes(1, "a line was edited")
+        edited(program, ("s1 127.0.0.1:10 weight 30", "s1 127.0.0.1:10  weight 10 # as it was"))
+        becomes(0, "it says what it said")
+        patterns.write_text("10.0.0.2\n")
+        becomes(1, "patterns were edited")
+        program.process.send_signal(signal.SIGUSR2)
+        becomes(0, "a reload has read them")
+        program.file.write_text(program.file.read_text() + 'backend b\n  server "x\n')
+        becomes(1, "a line is wrong")
+        program.file.unlink()
+        unknown = lambda: not told(0) and not told(1)  # noqa: E731
+        wait_for(unknown, 60, "nobody knows")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may change the root directory")
