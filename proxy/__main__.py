@@ -82,6 +82,10 @@ def command(arguments: Arguments) -> Callable[[], int]:
         from proxy.client.reload import run as reload  # noqa: PLC0415 - likewise
 
         return partial(reload, arguments, os.environ)
+    if arguments.command[:2] == ("show", "events"):
+        from proxy.client.following import run as follow  # noqa: PLC0415 - likewise
+
+        return partial(follow, arguments, os.environ)
     from proxy.client.ask import run as ask  # noqa: PLC0415 - only what is used
 
     return partial(ask, arguments, os.environ)

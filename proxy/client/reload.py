@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 
 from proxy.arguments import Arguments
+from proxy.client.ask import fail
 from proxy.client.connection import answer_of
 from proxy.client.running import command_line_of, pid_in
 from proxy.config.text.messages import ConfigError
@@ -31,25 +32,20 @@ def run(arguments: Arguments, environ: Mapping[str, str]) -> int:
         address = addresses[0].partition(",")[0]  # as a start has it, with options
         answer = answer_of(address, order, environ, seconds).decode(errors="surrogateescape")
     except TimeoutError:
-        return _fail(f"no answer within {seconds} s: the reload goes on, the log says how it ends")
+        return fail(f"no answer within {seconds} s: the reload goes on, the log says how it ends")
     except (OSError, ConfigError) as error:
         reason = error.strerror if isinstance(error, OSError) else None
         named = f"{given}: " if given is not None else ""
-        return _fail(f"{named}{reason or error}")
+        return fail(f"{named}{reason or error}")
     outcome = OUTCOME.match(answer)
     if outcome is not None:
         reloaded = outcome[1] == "1"
         say(answer[outcome.end() :], STANDARD_OUTPUT if reloaded else STANDARD_ERROR)
         return int(not reloaded)
     if not answer:
-        return _fail("the connection ended before the answer did: the log says how it went")
+        return fail("the connection ended before the answer did: the log says how it went")
     said = answer.strip().partition("\n")[0]
-    return _fail(f"{address} is no master CLI: {NAME_IT}" if said.startswith(UNKNOWN) else said)
-
-
-def _fail(text: str) -> int:
-    say(f"millrace: {text}\n", STANDARD_ERROR)
-    return 1
+    return fail(f"{address} is no master CLI: {NAME_IT}" if said.startswith(UNKNOWN) else said)
 
 
 def _masters(pidfile: str) -> tuple[str, ...]:
