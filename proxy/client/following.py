@@ -71,7 +71,7 @@ class Follower:
     def _last_of(self, chunks: Iterable[bytes]) -> datetime.datetime | None:
         """Show the events of an answer; when the last of them happened.
 
-        None where no control has given way in good order, or nobody reads any more.
+        None where no control has given way in good order, or the reader of the output has left.
         """
         rest, ended, last = b"", False, None
         for chunk in chunks:

@@ -110,7 +110,7 @@ class Master:
 
     def take(self) -> bool:
         """A reload begins, for all orders until now; whether one of them is a hard one."""
-        if self._unsaid is not None:  # or those who wait for it would hear of this one instead
+        if self._unsaid is not None:  # or clients that wait for it would hear of this one instead
             self._publish(self._unsaid)
         self._taken = self._order()
         return self._taken.hard > self._settled

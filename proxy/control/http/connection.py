@@ -1,7 +1,7 @@
 """One HTTP connection to a statistics section: requests in, streamed responses out.
 
 A response is an asynchronous stream of parts, sent in chunks, so that a slow reader holds one part.
-One whose size nobody knows waits for a place; those that say little, as /ready, need none, so that
+One of unknown size waits for a place; those that say little, as /ready, need none, so that
 slow readers of pages and metrics do not keep them waiting.
 Limits: bytes and seconds of a request head, seconds of a response, requests of a connection.
 """
@@ -98,7 +98,7 @@ def refusal(status: HTTPStatus) -> Response:
 
 
 class HttpConnection:
-    """Serves one connection; `handler` answers, `admission` says who may ask.
+    """Serves one connection; `handler` answers, `admission` says which client may ask.
 
     `places` are those of large answers.
     """

@@ -26,7 +26,7 @@ from shm.states import AdminState, AgentWord, HealthOrder
 from shm.steady import steady
 
 Found = tuple[str, object, object]  # what, before, now
-AGENT = "its agent"  # by whom
+AGENT = "its agent"
 
 
 class RunningOrders:

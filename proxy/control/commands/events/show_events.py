@@ -32,9 +32,7 @@ SINKS = (
 )
 NO_SINK = "No such event sink"
 UNKNOWN_OPTION = "unknown option"
-SINCE = (
-    "'since' expects an age (15m), a time of day (03:12), a date or both (2026-01-31T03:12:00)"
-)
+SINCE = "'since' expects an age (15m), a time of day (03:12), a date or both (2026-01-31T03:12:00)"
 DAY_SECONDS = 86_400
 
 
