@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from proxy.arguments import Arguments, parse
+from proxy.client.connection import answer_of
 from proxy.client.reload import run
-from tests.support.common import free_port, wait_for
+from proxy.supervisor.master import STILL_LOOKING
+from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
 from tests.support.program.program import Program
 
+ENTRIES = 200_000  # looking through them takes a helper long enough to be seen
 CONFIGURATION = """global
   stats socket {socket} level admin
   nbthread 1
@@ -125,3 +130,30 @@ def test_the_one_who_orders_it_is_told_all_of_it(
         assert run(reload, {}) == 0
         (done,) = capfd.readouterr().out.splitlines()
         assert done.endswith("reload done: generation 3 serves")
+
+
+def test_a_reload_behind_it_does_not_wait_for_what_is_looked_for(tmp_path: Path) -> None:
+    """Each of two orders is answered by its own reload, though the helper of the first stands."""
+    many = tmp_path / "bad.lst"
+    text = written(tmp_path)
+    many.write_text("".join(f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}\n" for n in range(ENTRIES)))
+    with Program(tmp_path, text, "-W", "-S", f"{tmp_path}/m") as program:
+        program.ask(f"del acl {many} 10.0.0.1")
+
+        def ordered() -> str:
+            return answer_of(f"{tmp_path}/m", "reload", {}, PATIENCE_SECONDS).decode()
+
+        def helper() -> int:
+            return program.titled_children().get("dropped", [0])[0]
+
+        with ThreadPoolExecutor(1) as pool:
+            first = pool.submit(ordered)
+            pid = wait_for(helper, 60, "it looks for dropped entries")
+            os.kill(pid, signal.SIGSTOP)
+            second = ordered()
+            os.kill(pid, signal.SIGKILL)
+            assert "generation 2 serves" in first.result()
+        assert STILL_LOOKING in first.result()
+        assert second.startswith("Success=1\n")
+        assert "generation 3 serves" in second
+        assert STILL_LOOKING not in second
