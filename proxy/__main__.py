@@ -63,6 +63,8 @@ def job(words: list[str]) -> Callable[[], int]:
 
 def command(arguments: Arguments) -> Callable[[], int]:
     """What the command says."""
+    from proxy.flags.table import RELOADS  # noqa: PLC0415 - after the signals
+
     if arguments.command[0] == "ping":
         from proxy.client.ping import run as ping  # noqa: PLC0415 - only what is used
 
@@ -76,6 +78,14 @@ def command(arguments: Arguments) -> Callable[[], int]:
         from proxy.client.report.command import run as report  # noqa: PLC0415 - likewise
 
         return partial(report, arguments, os.environ)
+    if arguments.command[0] in RELOADS:
+        from proxy.client.reload import run as reload  # noqa: PLC0415 - likewise
+
+        return partial(reload, arguments, os.environ)
+    if arguments.command[:2] == ("show", "events"):
+        from proxy.client.following import run as follow  # noqa: PLC0415 - likewise
+
+        return partial(follow, arguments, os.environ)
     from proxy.client.ask import run as ask  # noqa: PLC0415 - only what is used
 
     return partial(ask, arguments, os.environ)

@@ -17,13 +17,14 @@ from proxy.flags.table import (
     ANSWER_SECONDS,
     COMMAND_OF,
     FLAG_OF,
+    RELOAD_SECONDS,
+    RELOADS,
     Flag,
     Takes,
 )
 
 NUMBER_MAX = 2_147_483_647
 PIDS_MAX = 10_000
-RELOADS = ("reload", "hard-reload")  # commands of the master CLI alone
 
 
 class Arguments(msgspec.Struct, frozen=True):
@@ -59,8 +60,8 @@ class Arguments(msgspec.Struct, frozen=True):
     diagnose: bool = False  # -dD
     ignore_unresolved: bool = False  # -dr
     server_verify: bool = True  # -dV turns it off
-    command: tuple[str, ...] = ()  # `ping`, `demo` or the words for a stats socket
-    socket: str | None = None  # -S: the stats socket that a command asks
+    command: tuple[str, ...] = ()  # `ping`, `reload`, or the words for a stats socket
+    socket: str | None = None  # -S: the stats socket, or master, that a command asks
     timeout_seconds: int = ANSWER_SECONDS
 
 
@@ -93,11 +94,6 @@ def _no_command(word: str) -> str:
     first = "".join(word.split()[:1])
     if first != word and first in COMMAND_OF:
         return f"'{word}' is one word, and no command: write it without quotes"
-    if word in RELOADS:
-        return (
-            f"'{word}' is no command: send SIGUSR2 to the main process, or '{word}' to the master "
-            "CLI, the socket of -W -S"
-        )
     return f"'{word}' is no command; a file needs -f or -- before it"
 
 
@@ -145,10 +141,12 @@ class _ArgumentParser:
             raise _WrongUsageError(f"'{wrong}' is not for the command '{words[0]}'")
         if words[1:] in (("-h",), ("--help",)):
             self.values["help"] = True
-        elif words[0] in ("ping", "demo") and words[1:]:
+        elif words[0] in (*RELOADS, "ping", "demo") and words[1:]:
             raise _WrongUsageError(f"nothing may follow '{words[0]}', as '{words[1]}' does")
         elif words[0] == "report" and words[2:]:
             raise _WrongUsageError(f"one socket or pid may follow 'report', not '{words[2]}', too")
+        if words[0] in RELOADS:
+            self.values.setdefault("timeout_seconds", RELOAD_SECONDS)
         self.values["command"] = words
         self.values["socket"] = self._sockets[-1] if self._sockets else None
 

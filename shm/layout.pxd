@@ -40,7 +40,7 @@
 #   MEMBER_LINES slots x MemberLine            start, and what they are (members.pxd)
 #   VARIABLES    1 x VariablesHeader           the supervisor, control
 #                + variables x VariableCell    shared words; the names are control's
-#                + (2 x workers + 2) x variables x 2 VariableCopy   the process of the row
+#                + (2 x workers + 3) x variables x 2 VariableCopy   the process of the row
 #   HISTORY      words                         control: the last 15 minutes (history.pxd)
 #
 # Shared words are the only ones that more than one process writes, all by fetch_add, and all

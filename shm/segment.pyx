@@ -122,7 +122,7 @@ def area_sizes(shape) -> list[int]:
     sizes[AREA_MEMBERS] = sizeof(MembersHeader) + shape.slots * sizeof(uint64_t)
     sizes[AREA_MEMBER_LINES] = shape.slots * sizeof(MemberLine)
     sizes[AREA_VARIABLES] = sizeof(VariablesHeader) + shape.variable_cells * (
-        sizeof(VariableCell) + (2 * shape.workers + 2) * 2 * sizeof(VariableCopy))
+        sizeof(VariableCell) + (2 * shape.workers + 3) * 2 * sizeof(VariableCopy))
     sizes[AREA_HISTORY] = sizeof(uint64_t) * history_words(
         shape.backends, shape.slots, shape.resolutions)
     return sizes

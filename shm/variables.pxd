@@ -7,7 +7,8 @@
 # setter is killed, and no two setters overtake one another unseen. Stamps of a variable only grow.
 #
 # Rows: 2 N for the relay of worker N, 2 N + 1 for its main thread, then control (the supervisor
-# before the first fork), then the runner.
+# before the first fork), then the runner, then control where it does what an operator orders: so
+# the word tells whether a value comes of an order.
 
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy
@@ -31,6 +32,10 @@ cdef inline uint32_t control_row(const View *view) noexcept nogil:
 
 cdef inline uint32_t runner_row(const View *view) noexcept nogil:
     return 2 * view.header.workers + 1
+
+
+cdef inline uint32_t orders_row(const View *view) noexcept nogil:
+    return 2 * view.header.workers + 2
 
 
 cdef inline VariableCopy *copies_of(

@@ -11,9 +11,10 @@ import os
 import re
 import socket
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
+from typing import NamedTuple
 
 from proxy.arguments import Arguments
 from proxy.client.connection import connect
@@ -28,26 +29,35 @@ VERDICT = re.compile(rb"\[([0-7])\]: ")
 ERROR_LEVEL_MAX = 3  # of syslog: err
 UNKNOWN = b"Unknown command"  # HAProxy does not call it an error
 PAYLOAD = "<<"
+CUT = "the connection ended before the answer did"
+
+
+class Begun(NamedTuple):
+    """The first bytes of an answer, and whether they are a refusal."""
+
+    start: bytes
+    refused: bool
 
 
 def run(arguments: Arguments, environ: Mapping[str, str]) -> int:
     """Ask, and write the answer; 0: done, 1: refused, or no answer."""
     try:
-        with _connected(arguments, environ) as connection:
-            connection.sendall(_request(arguments.command))
+        with connected(arguments, environ) as connection:
+            connection.sendall(request(arguments.command))
             return _relay(connection, patient=_goes_on(arguments.command))
     except TimeoutError:
-        return _fail(f"no answer within {arguments.timeout_seconds} s")
+        return fail(f"no answer within {arguments.timeout_seconds} s")
     except OSError as error:
-        return _fail(str(error.strerror or error))
+        return fail(str(error.strerror or error))
 
 
-def _fail(text: str) -> int:
+def fail(text: str) -> int:
+    """Say why a command comes to nothing; the status."""
     say(f"millrace: {text}\n", STANDARD_ERROR)
     return 1
 
 
-def _connected(arguments: Arguments, environ: Mapping[str, str]) -> socket.socket:
+def connected(arguments: Arguments, environ: Mapping[str, str]) -> socket.socket:
     """A connection to the first that takes one; raises OSError, whose text names all."""
     environment = dict(environ)
     given = arguments.socket
@@ -82,7 +92,7 @@ def _files_by(pidfile: str) -> tuple[str, ...]:
     return files
 
 
-def _request(words: Sequence[str]) -> bytes:
+def request(words: Sequence[str]) -> bytes:
     """The line of the command, and behind `<<` the standard input up to an empty line."""
     if any("\n" in word for word in words):
         raise OSError("a command is one line: lines follow by '<<', from the standard input")
@@ -98,18 +108,17 @@ def _goes_on(words: Sequence[str]) -> bool:
     return words[0] == "wait" or tuple(words[:2]) == ("show", "events")
 
 
-def _relay(connection: socket.socket, *, patient: bool) -> int:
-    """Write the answer without the empty line that ends it; the status.
+def begun(chunks: Iterator[bytes], connection: socket.socket, *, patient: bool) -> Begun:
+    """Read up to the verdict on a command; raises OSError for what is no stats socket.
 
-    `patient`: once it has begun it is waited for, however long.
+    `patient`: once the answer has begun it is waited for, however long.
     """
-    chunks = iter(lambda: connection.recv(CHUNK_BYTES), b"")
     start = b""
     for chunk in chunks:  # an empty line for `set severity-output`, and the verdict
         start += chunk
         if start[:1] != b"\n":
             said = start.partition(b"\n")[0].decode(errors="backslashreplace").strip()
-            return _fail(f"this is no stats socket, it says '{said}': name another with -S")
+            raise OSError(f"this is no stats socket, it says '{said}': name another with -S")
         if patient:
             connection.settimeout(None)
         if b"\n" in start[1:]:
@@ -118,13 +127,24 @@ def _relay(connection: socket.socket, *, patient: bool) -> int:
     verdict = VERDICT.match(start)
     level = int(verdict[1]) if verdict else ERROR_LEVEL_MAX + 1
     start = start[verdict.end() if verdict else 0 :]
-    failed = level <= ERROR_LEVEL_MAX or start.startswith(UNKNOWN)
-    if not _write(STANDARD_ERROR if failed else STANDARD_OUTPUT, chain([start], chunks)):
-        return _fail("the connection ended before the answer did")
-    return int(failed)
+    return Begun(start, level <= ERROR_LEVEL_MAX or start.startswith(UNKNOWN))
 
 
-def _write(descriptor: int, chunks: Iterable[bytes]) -> bool:
+def received(connection: socket.socket) -> Iterator[bytes]:
+    """What comes until the end."""
+    return iter(lambda: connection.recv(CHUNK_BYTES), b"")
+
+
+def _relay(connection: socket.socket, *, patient: bool) -> int:
+    """Write the answer without the empty line that ends it; the status."""
+    chunks = received(connection)
+    start, refused = begun(chunks, connection, patient=patient)
+    if not write(STANDARD_ERROR if refused else STANDARD_OUTPUT, chain([start], chunks)):
+        return fail(CUT)
+    return int(refused)
+
+
+def write(descriptor: int, chunks: Iterable[bytes]) -> bool:
     """Write all but the last byte, as it comes; whether an empty line was the end."""
     tail = held = b""
     for chunk in chunks:

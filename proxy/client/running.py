@@ -16,6 +16,7 @@ class StartWords(msgspec.Struct, frozen=True):
     files: tuple[str, ...] = ()
     pidfile: str | None = None
     folder: str = ""  # where the paths in its files begin
+    masters: tuple[str, ...] = ()  # what its -S say
 
 
 def pid_in(pidfile: str) -> int | None:
@@ -47,5 +48,6 @@ def command_line_of(pid: int) -> StartWords:
                 tuple(str(file) for file in files if file.is_absolute()),
                 str(pidfile) if arguments.pidfile and pidfile.is_absolute() else None,
                 str(folder),
+                arguments.master_sockets,
             )
     return StartWords()

@@ -7,7 +7,8 @@ PAYLOAD_BYTES_MAX = 1 << 20  # behind a line that ends in `<<`: 64 times what HA
 PATTERNS_AT_ONCE = 200  # of a payload, about 2 ms of reading them: then others have their turn
 COMMANDS_MAX = 1_024  # of one connection without prompt: 16 KiB of `;` would be more
 STATS_CONNECTIONS_MAX = 64  # of all stats sockets; more wait in the kernel's queue, unharmed
-SERVICE_CONNECTIONS_MAX = 64  # of all metrics and dashboard sockets, likewise
+SERVICE_CONNECTIONS_MAX = 128  # of all sections in mode http, likewise
+LARGE_ANSWERS_MAX = 64  # of those, pages and metrics: the rest is left to questions and /ready
 PATIENCE_SECONDS = 1.0  # with a client that asks nothing or takes nothing, when others want a place
 ANSWER_CHUNK_BYTES = 16_384  # rendered at a time: all that a slow reader can hold back
 PIECES_AT_ONCE = 50  # of an answer, about 5 ms of building rows: then others have their turn
@@ -50,4 +51,5 @@ TICK_SECONDS = 1.0  # rates are per second; control beats as often
 ACCEPT_PAUSE_SECONDS = 0.1  # when descriptors or memory have run out
 
 assert BEAT_SECONDS * 2 <= 1.0
+assert LARGE_ANSWERS_MAX < SERVICE_CONNECTIONS_MAX
 assert ANSWER_CHUNK_BYTES <= COMMAND_LINE_BYTES_MAX

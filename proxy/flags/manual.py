@@ -14,6 +14,7 @@ from proxy.flags.table import (
     IDLE_FLAGS,
     PIDFILE,
     PROGRAM,
+    RELOAD_SECONDS,
 )
 from proxy.flags.usage import label
 
@@ -70,7 +71,8 @@ def _parts() -> Iterator[str]:
     yield ".SH FLAGS"
     yield from _entries((label(flag), flag.help) for flag in FLAGS)
     yield ".SH COMMANDS"
-    yield f"Each waits {ANSWER_SECONDS} seconds for an answer where \\-\\-timeout says nothing."
+    yield f"Each waits {ANSWER_SECONDS} seconds for an answer where \\-\\-timeout says nothing, a"
+    yield f"reload {RELOAD_SECONDS}."
     yield from _entries((command.shown, command.help) for command in COMMANDS)
     yield ".SH SIGNALS"
     yield from _entries(iter(SIGNALS))

@@ -16,6 +16,8 @@ PROGRAM = "millrace"
 CONFIGURATION = "/etc/millrace/millrace.cfg"  # what commands read where no -f is given
 PIDFILE = "/run/millrace/millrace.pid"  # where `ping` asks without -p
 ANSWER_SECONDS = 5  # how long commands wait where no --timeout is given
+RELOAD_SECONDS = 200  # likewise for a reload: the master answers before
+RELOADS = ("reload", "hard-reload")  # commands of the master CLI
 
 
 class Takes(enum.Enum):
@@ -139,11 +141,13 @@ FLAGS = (
     _taking(
         *("-S --socket", Takes.SOCKET, "<address>[,<option>[,<value>]]...", "socket"),
         "with -W: listen there for commands to the master, with options of a stats socket line "
-        "(mode, user, group, level). Of commands: the stats socket to ask, a path or host:port",
+        "(mode, user, group, level). Of commands: the stats socket to ask, or the master; a path "
+        "or host:port",
     ),
     _taking(
         *("--timeout", Takes.NUMBER, "<seconds>", "timeout_seconds"),
-        f"of commands: wait so long for an answer (default: {ANSWER_SECONDS})",
+        f"of commands: wait so long for an answer (default: {ANSWER_SECONDS}; of a reload: "
+        f"{RELOAD_SECONDS})",
     ),
     _switch("-h --help", "options and commands in short", help=True),
     _switch("-v", "the version", version="-v"),
@@ -193,6 +197,14 @@ COMMANDS = (
         "write an archive for a ticket here: version, configuration without secrets, answers, and "
         "what the kernel says; of a program that hangs, too. Of whichever -S, -f or -p lead to",
         ("-f", "-p", "-S", "--socket", "--timeout"),
+    ),
+    ProgramCommand(
+        RELOADS,
+        "reload|hard-reload",
+        "order a reload of the master CLI at -S, or of the program whose pid file -p names, wait "
+        "until it is over and show its messages: status 0 done, 1 failed or no answer. "
+        "'hard-reload' ends the sessions of former generations, too",
+        ("-p", "-S", "--socket", "--timeout"),
     ),
     ProgramCommand(("demo",), "demo", "a nameserver, four servers and a client, to look at"),
 )

@@ -36,6 +36,7 @@ from proxy.master.relay import CallStream, NoSuchProcessError, relayed
 PID_DIGITS = re.compile(r"[0-9]{1,10}")
 MASTER_NAMES = ("@", "@0", "@master")
 FLAGS = {"experimental-mode": "x", "expert-mode": "e"}  # of a prompt, in this order
+WAIT, FOLLOW = ("wait",), ("show", "events")  # of control, which may go on for hours
 LATE = "No reload was done in time: the log says what it waits for."
 
 
@@ -178,7 +179,9 @@ class MasterLine(CommandLine):
         assert destination.pid is not None, "the master calls itself"
         modes = tuple(mode for mode in MODES if mode in self.modes)
         call = MasterCall(destination.pid, self.level, modes, self._caller.name)
-        stream = CallStream(self._calls, call, text)
+        words = tuple(split_words(text.decode(errors="surrogateescape"))[:2])
+        idle = words[:1] == WAIT or words == FOLLOW
+        stream = CallStream(self._calls, call, text, idle=idle)
         yield from relayed(stream)
         if destination.pid == self._destination.pid:
             self._destination = destination._replace(shown=str(stream.pid))

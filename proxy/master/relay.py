@@ -34,7 +34,9 @@ class CallStream(Vigil):
     `pid` is what the process is shown with, `received` what has come since it was taken last.
     """
 
-    def __init__(self, calls: socket.socket, call: MasterCall, text: bytes) -> None:
+    def __init__(self, calls: socket.socket, call: MasterCall, text: bytes, *, idle: bool) -> None:
+        """`idle`: the answer is a wait, whose client gives up its place where others want one."""
+        self.idle = idle
         self._calls = calls
         self._call = encode(call)
         self._text = text

@@ -15,11 +15,11 @@ from proxy.config.outline.patterns import Entry, entries_read, title_of_list
 from proxy.lists.changing.area import ListArea
 from proxy.lists.changing.editor import ListEditor
 from proxy.lists.pack import Packer
-from proxy.runtime import Log, Runtime
+from proxy.runtime import Runtime
 from proxy.supervisor.helper import Helper
 from proxy.supervisor.reactor import Reactor
+from proxy.supervisor.reload_report import ReloadReport
 from shm.client_orders import OPEN, ClientOrdersReader
-from shm.log_level import LogLevel
 
 ENTRIES_AT_ONCE = 65_536  # so that they are not there twice
 
@@ -68,10 +68,11 @@ class DroppedEntries:
     A large list takes it seconds, for which nothing waits.
     """
 
-    def __init__(self, reactor: Reactor, log: Log) -> None:
-        """`log` gets a line for each list."""
+    def __init__(self, reactor: Reactor, say: Callable[[str], None], report: ReloadReport) -> None:
+        """`say` gets a line for each list; the `report` is not complete until then."""
         self._reactor = reactor
-        self._log = log
+        self._say = say
+        self._report = report
         self._helper: Helper | None = None
 
     def tell(self, old: Runtime, new: Runtime) -> None:
@@ -86,6 +87,7 @@ class DroppedEntries:
 
         self._helper = Helper(look, "millrace: dropped entries")
         self._reactor.watch(self._helper.descriptor, self._received)
+        self._report.complete = False
 
     def _received(self, _now_ms: int) -> None:
         assert self._helper is not None
@@ -93,7 +95,8 @@ class DroppedEntries:
             self._reactor.forget(self._helper.descriptor)
             text = self._helper.end().decode(errors="surrogateescape")
             for line in text.splitlines():
-                self._log(LogLevel.NOTICE, line)
+                self._say(line)
+            self._report.complete = True
 
 
 def _entries_dropped(lists: ListArea, old: Settings, new: Settings) -> Iterator[str]:

@@ -37,6 +37,7 @@ REMNANTS_LIMIT_MS = 400  # killed programs are gone by then: the whole end takes
 FAULT_PAUSE_MS = 100  # a handler that raised rests so long: it might raise again at once
 
 RELOAD_LIMIT_MS = 60_000  # parsing and resolving in the helper child
+DROPPED_LIMIT_MS = 20_000  # an answer waits so long for entries that were dropped; the log, longer
 TRIAL_LIMIT_MS = 5_000  # dropping privileges in a helper
 LIBC_LIMIT_MS = 11_000  # two nameservers of resolv.conf, five seconds each, and some air
 LIBC_THREADS = 32  # names asked for at the same time

@@ -15,16 +15,18 @@ import socket
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 
+import msgspec
+
 from proxy.config.model.settings import StatsSocket
 from proxy.control.call import make_pair
 from proxy.log import LogWriter
 from proxy.master.inheritance import MasterInheritance, MasterMoment
-from proxy.runtime import Runtime, ring
+from proxy.runtime import Runtime, now_ms, ring
 from proxy.supervisor.binding import remove_path
 from proxy.supervisor.children import Child, describe_end
 from proxy.supervisor.faults import Faults, explain
 from proxy.supervisor.fork import fork_child
-from proxy.supervisor.limits import STARTING_TICK_MS, TICK_MS
+from proxy.supervisor.limits import DROPPED_LIMIT_MS, STARTING_TICK_MS, TICK_MS
 from proxy.supervisor.listening import OpenSocket
 from proxy.supervisor.privileges import Privileges
 from proxy.supervisor.reactor import Reactor
@@ -36,7 +38,19 @@ from shm.master_orders import MasterOrder, MasterRecords, ReloadOutcome
 from shm.processes import ProcessStatus
 
 NEVER = MasterOrder(0, 0)
+STILL_LOOKING = (
+    "changed entries of acls and maps are looked for: the log has those that are dropped"
+)
 Entry = Callable[[MasterInheritance, MasterMoment], object]
+
+
+class _Unsaid(msgspec.Struct):
+    """What came of a reload and is not told yet."""
+
+    number: int
+    succeeded: bool
+    report: ReloadReport
+    limit_ms: int  # it is told then, complete or not
 
 
 class Master:
@@ -60,7 +74,7 @@ class Master:
         self._faults = faults  # they know the log of the generation that serves
         self._taken = NEVER  # the last order that a reload was begun for
         self._settled = 0  # the number of the last one that was answered
-        self._unsaid: ReloadOutcome | None = None
+        self._unsaid: _Unsaid | None = None
         flags = os.EFD_NONBLOCK | os.EFD_CLOEXEC
         with ExitStack() as undo:
             bells = []
@@ -96,13 +110,24 @@ class Master:
 
     def take(self) -> bool:
         """A reload begins, for all orders until now; whether one of them is a hard one."""
+        if self._unsaid is not None:  # or clients that wait for it would hear of this one instead
+            self._publish(self._unsaid)
         self._taken = self._order()
         return self._taken.hard > self._settled
 
     def settle(self, report: ReloadReport, *, succeeded: bool) -> None:
-        """What came of the orders that were taken; the next turn says it."""
-        self._unsaid = ReloadOutcome(self._taken.number, succeeded, report.text())
+        """What came of the orders that were taken; told in a turn, when the report is complete."""
+        limit_ms = now_ms() + DROPPED_LIMIT_MS
+        self._unsaid = _Unsaid(self._taken.number, succeeded, report, limit_ms)
         self._settled = self._taken.number
+
+    def _publish(self, unsaid: _Unsaid) -> None:
+        if not unsaid.report.complete:
+            unsaid.report.note(LogLevel.NOTICE, STILL_LOOKING)
+        outcome = ReloadOutcome(unsaid.number, unsaid.succeeded, unsaid.report.text())
+        self._inherited.records.publish(outcome)
+        ring((self._inherited.outcome_bell,))
+        self._unsaid = None
 
     def _order(self) -> MasterOrder:
         try:
@@ -119,10 +144,9 @@ class Master:
 
     def turn(self, now_ms: int, runtime: Runtime, *, judge: bool) -> None:
         """Everything that time brings; `runtime` is the generation that serves."""
-        if self._unsaid is not None:
-            self._inherited.records.publish(self._unsaid)
-            ring((self._inherited.outcome_bell,))
-            self._unsaid = None
+        unsaid = self._unsaid
+        if unsaid is not None and (unsaid.report.complete or now_ms >= unsaid.limit_ms):
+            self._publish(unsaid)
         child = self._child
         if not judge:
             child.watch.pardon(now_ms)
@@ -136,7 +160,7 @@ class Master:
 
     def timeout_ms(self, now_ms: int) -> int:
         """How long nothing will have to be done."""
-        if self._unsaid is not None:
+        if self._unsaid is not None and self._unsaid.report.complete:
             return 0
         watch = self._child.watch
         if watch.life is Life.STARTING:

@@ -276,7 +276,9 @@ class Reload:
         for text in (*members, *orders_dropped(self._old.runtime, self.new.runtime)):
             self._say(LogLevel.NOTICE, text, log)
         with self._faults.contained("looking for changed entries of acls and maps"):
-            DroppedEntries(self._builder.reactor, log).tell(self._old.runtime, self.new.runtime)
+            say = partial(self._say, LogLevel.NOTICE, log=log)
+            entries = DroppedEntries(self._builder.reactor, say, self.report)
+            entries.tell(self._old.runtime, self.new.runtime)
 
     def _call_off(self, now_ms: int, error: Exception) -> None:
         """Leave everything as it was, whatever it was that failed."""

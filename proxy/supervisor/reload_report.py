@@ -24,6 +24,7 @@ class ReloadReport:
         """`pid` is what lines are tagged with."""
         self._pid = pid
         self._lines = list(lines)
+        self.complete = True  # False while lines are still looked for
 
     def note(self, level: LogLevel, text: str) -> None:
         """One more line."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from proxy.arguments import Arguments, UsageError, parse
-from proxy.flags.table import COMMANDS, FLAGS, IDLE_FLAGS
+from proxy.flags.table import COMMANDS, FLAGS, IDLE_FLAGS, RELOAD_SECONDS
 from proxy.flags.usage import USAGE, label
 
 AIDS = ("-dM", "-dM0x50", "-dA", "-dT", "-dc", "-dv", "-dl", "-dq", "-dt", "-dw")
@@ -159,6 +159,14 @@ def test_each_flag_of_the_table_is_read_as_the_table_says() -> None:
         (["-f", "x", "show", "sess", "-v"], {"command": ("show", "sess", "-v"), "files": ("x",)}),
         (["--socket", "/s", "set", "server"], {"command": ("set", "server"), "socket": "/s"}),
         (["demo"], {"command": ("demo",)}),
+        (
+            ["-S", "/m", "reload"],
+            {"command": ("reload",), "socket": "/m", "timeout_seconds": RELOAD_SECONDS},
+        ),
+        (
+            ["--timeout", "9", "hard-reload"],
+            {"command": ("hard-reload",), "timeout_seconds": 9},
+        ),
     ],
 )
 def test_a_command_ends_the_flags(words: list[str], expected: dict[str, object]) -> None:
@@ -172,7 +180,8 @@ def test_a_command_ends_the_flags(words: list[str], expected: dict[str, object])
         (["-S", "/s", "ping"], "'-S' is not for the command 'ping'"),
         (["-p", "/s", "demo"], "'-p' is not for the command 'demo'"),
         (["show rules"], "'show rules' is one word, and no command: write it without quotes"),
-        (["reload"], "'reload' is no command: send SIGUSR2 to the main process, or 'reload' to"),
+        (["-f", "x", "reload"], "'-f' is not for the command 'reload'"),
+        (["reload", "now"], "nothing may follow 'reload', as 'now' does"),
         (["ping", "now"], "nothing may follow 'ping', as 'now' does"),
         ([*F, "--timeout", "3"], "--timeout is for commands"),
         (["sohw", "info"], "'sohw' is no command; a file needs -f"),

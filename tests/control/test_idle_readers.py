@@ -10,16 +10,19 @@ import pytest
 
 from proxy.config.model.settings import Global, Origin, Proxy
 from proxy.control.limits import (
+    LARGE_ANSWERS_MAX,
     RESPONSE_SECONDS_MAX,
     SCRAPES_MAX,
-    SERVICE_CONNECTIONS_MAX,
     STATS_CONNECTIONS_MAX,
 )
 from tests.support.common import PATIENCE_SECONDS
 from tests.support.control.sections import METRICS as SECTION
+from tests.support.control.sections import page_at
 from tests.support.control.site import World, a_server, control_world, read_all
 
 SERVERS = 200  # whose metrics and rows are more than the sockets buffer
+ROWS = b"GET /;csv HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+READY = b"GET /ready HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 METRICS = b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 SOON_SECONDS = RESPONSE_SECONDS_MAX / 2  # long before the others' time is up by itself
 LAST_CHUNK = b"\r\n0\r\n\r\n"
@@ -32,21 +35,28 @@ def world() -> Iterator[World]:
         [
             Proxy("be", 2, "backend", Origin(), servers=servers),
             Proxy("metrics", 3, "frontend", Origin(), http=SECTION),
+            Proxy("page", 4, "frontend", Origin(), http=page_at("/")),
         ],
         globals_=Global(maxconn=1000, stats_timeout_ms=600_000),
     ) as made:
         # what is accepted inherits it: few servers, so that all is read long before a time-out
-        made.services["metrics"].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16_384)
+        for service in made.services.values():
+            service.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16_384)
         yield made
 
 
 def ask_for_metrics(world: World) -> socket.socket:
     """Ask, with little room for the answer."""
+    return ask(world, "metrics", METRICS)
+
+
+def ask(world: World, section: str, request: bytes) -> socket.socket:
+    """Ask any section so."""
     client = socket.socket()
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
     client.settimeout(PATIENCE_SECONDS)
-    client.connect(world.services["metrics"].getsockname())
-    client.sendall(METRICS)
+    client.connect(world.services[section].getsockname())
+    client.sendall(request)
     return client
 
 
@@ -86,11 +96,23 @@ def test_readers_that_take_nothing_do_not_lock_out_metrics(world: World) -> None
 
 def test_a_full_house_of_readers_that_take_nothing_locks_nobody_out(world: World) -> None:
     with ExitStack() as stack:
-        for _ in range(SERVICE_CONNECTIONS_MAX):
+        for _ in range(LARGE_ANSWERS_MAX):
             stack.enter_context(ask_for_metrics(world))
         late = stack.enter_context(ask_for_metrics(world))
         late.settimeout(SOON_SECONDS)
         assert read_the_rest(late) == LAST_CHUNK
+
+
+def test_readiness_is_told_beside_a_full_house_and_costs_nobody_a_place(world: World) -> None:
+    with ExitStack() as stack:
+        idle = []
+        for _ in range(LARGE_ANSWERS_MAX):
+            idle.append(stack.enter_context(ask(world, "page", ROWS)))
+            assert idle[-1].recv(1)
+        for _ in range(3):
+            with ask(world, "page", READY) as probe:
+                assert b"no worker serves" in read_all(probe)  # there is none in this world
+        assert all(read_the_rest(client) == LAST_CHUNK for client in idle)
 
 
 def test_idle_readers_at_the_stats_socket_do_not_lock_out_the_operator(world: World) -> None:

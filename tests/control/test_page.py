@@ -168,7 +168,7 @@ def test_the_first_screen_says_what_is_wrong_before_what_is_well(world: World) -
     down, impaired = text.index("none of its 5000 servers does"), text.index("of its 3 servers do")
     assert text.index('id="wrong"') < down < impaired < text.index("Totals")
     assert "s0, s1, s2, s3 and 4,996 more: it is DOWN" in text
-    assert "last check L7STS (&lt;3C&gt;b&lt;3E&gt;), " in text
+    assert "last check L7STS (Layer7 wrong status: &lt;3C&gt;b&lt;3E&gt;), " in text
     assert '<tr class="weak"><th scope="row" class="t">be</th>' in text  # though it is OPEN
 
 

@@ -112,7 +112,7 @@ def test_since_and_json(world: World) -> None:
         ("since 10m", "No such event sink: write 'show events state since 10m'\n\n"),
         ("-w", "No such event sink: write 'show events state -w'\n\n"),
         ("state json -w", "'json' is one array: it cannot be followed by more (-w).\n\n"),
-        ("state since", "'since' expects an age (15m), a time of day (03:12) or a date and time"),
+        ("state since", "'since' expects an age (15m), a time of day (03:12), a date or both"),
         ("state since 25:00", "'since' expects an age"),
         ("state since 99999-01-01T00:00", "'since' expects an age"),
     ],
@@ -126,6 +126,8 @@ def test_a_time_of_day_is_the_last_one() -> None:
     assert moment_of("11:59", noon) == noon - 60
     assert moment_of("12:01:00", noon) == noon + 60 - DAY_SECONDS
     assert moment_of("90", noon) == noon - 90
+    assert moment_of("2026-01-31", noon) == noon - DAY_SECONDS / 2
+    assert moment_of("2026-01-31 11:59", noon) == moment_of("2026-01-31T11:59", noon) == noon - 60
 
 
 def test_a_reader_waits_once_for_all_that_is_not_written_yet() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 import socket
 import sys
@@ -31,6 +33,10 @@ backend trackers
   server t1 127.0.0.1:7001 track mysql/m1
   server t2 127.0.0.1:7001 track mysql/m2
   server t3 127.0.0.1:7001 track trackers/t1
+backend said
+  option httpchk
+  server no 127.0.0.1:{answering} check inter 100ms fall 1
+  server mute 127.0.0.1:{mute} check inter 100ms fall 1
 listen seen
   bind unix@{{folder}}/seen
   retries 0
@@ -71,13 +77,35 @@ class Why:
         assert self.of(server)[""] == wanted
 
 
+def _refuse(client: socket.socket) -> None:
+    client.recv(4_096)
+    client.sendall(b"HTTP/1.0 500 Internal Server Error\r\n\r\n")
+
+
+def _keep(client: socket.socket) -> None:
+    with suppress(OSError):
+        while client.recv(4_096):
+            pass
+
+
 @pytest.fixture(scope="module")
 def why(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Why]:
     folder = tmp_path_factory.mktemp("why") / "program"
-    with Agent() as agent, Server(lambda _: None) as server, silent_port() as silent:
+    with (
+        Agent() as agent,
+        Server(lambda _: None) as server,
+        Server(_refuse) as refusing,
+        Server(_keep) as mute,
+        silent_port() as silent,
+    ):
         asked = f"agent-check agent-port {agent.port} agent-inter 100ms"
         text = CONFIGURATION.format(
-            port=server.port, agent=asked, silent=silent, marked="on-error mark-down"
+            port=server.port,
+            agent=asked,
+            silent=silent,
+            marked="on-error mark-down",
+            answering=refusing.port,
+            mute=mute.port,
         )
         with one_program((sys.executable, "-m", "proxy"), folder, text, {}) as made:
             found = Why(made, agent)
@@ -136,7 +164,8 @@ def test_down_by_an_agent_names_it_and_its_text(why: Why) -> None:
     seen = why.of("mysql/m1")
     passing = "4 of 4 in its favour, last check L4OK then"
     assert seen["health"] == f"DOWN since then by its agent; {passing}"
-    assert seen["agent"] == "DOWN; last check L7STS (via agent : down (full disk)) then"
+    via = "Layer7 wrong status: via agent : down (full disk)"
+    assert seen["agent"] == f"DOWN; last check L7STS ({via}) then"
     because = "because mysql/m1 is, which it tracks through trackers/t1"
     assert why.of("trackers/t3")[""] == f"takes no new sessions: it is DOWN, {because}."
     why.agent.say({"m1": NEUTRAL})
@@ -152,6 +181,27 @@ def test_down_by_an_agent_names_it_and_its_text(why: Why) -> None:
     why.verdict("trackers/t3", "takes new sessions.")
 
 
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("no", ["Layer7 wrong status", "Internal Server Error"]), ("mute", ["Layer7 timeout"])],
+)
+def test_a_server_that_is_down_has_what_show_stat_has_of_its_last_check(
+    why: Why, name: str, told: list[str]
+) -> None:
+    why.verdict(f"said/{name}", "takes no new sessions: it is DOWN.")
+
+    def row() -> dict[str, str] | None:
+        """Of a moment without a check under way: that hides what the last was told."""
+        text = why.made.ask("show stat said 4 -1").removeprefix("# ")
+        (found,) = (each for each in csv.DictReader(io.StringIO(text)) if each["svname"] == name)
+        return None if found["check_status"].startswith("*") else found
+
+    found = wait_for(row, PATIENCE_SECONDS, "no check is under way")
+    assert [text for text in (found["check_desc"], found["last_chk"]) if text] == told
+    ended = f"last check {found['check_status']} ({': '.join(told)}) then"
+    assert why.of(f"said/{name}")["health"].endswith(ended)
+
+
 def test_errors_of_sessions_are_as_old_as_the_state_that_they_explain(why: Why) -> None:
     def down() -> bool:
         with socket.socket(socket.AF_UNIX) as client:
@@ -165,7 +215,7 @@ def test_errors_of_sessions_are_as_old_as_the_state_that_they_explain(why: Why) 
     wait_for(down, PATIENCE_SECONDS, "too many errors")
     told = re.fullmatch(
         r"DOWN since ([\d.]+) s ago, 0 of 4 in its favour, last check HANA "
-        r"\(Detected 2 consecutive errors, .*\) ([\d.]+) s ago",
+        r"\(Health analyze: Detected 2 consecutive errors, .*\) ([\d.]+) s ago",
         why.raw("seen/o")["health"],
     )
     assert told is not None

@@ -10,6 +10,7 @@ import json
 import os
 import random
 import re
+import select
 import signal
 import socket
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ import pytest
 
 from proxy.arguments import Arguments, parse
 from proxy.client.ask import run
+from proxy.control.limits import MASTER_CONNECTIONS_MAX
 from tests.supervisor.reload_faults import ERRORS, TREE_FILES
 from tests.supervisor.test_reload_faults import tolerated
 from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
@@ -256,6 +258,21 @@ def test_a_wait_ends_when_its_client_leaves(site: Site) -> None:
         "Done.",
         "Server deleted.",
     ]
+
+
+def test_waits_take_no_place_that_another_wants(tmp_path: Path) -> None:
+    """All places are taken by clients that wait: each newcomer is served, for one of them."""
+    with site_in(tmp_path) as site, ExitStack() as stack:
+        version = site.ask("@1 show version")
+        waiting = []
+        for _ in range(MASTER_CONNECTIONS_MAX):
+            client = stack.enter_context(site.connected("@1 show version; @1 wait 1h\n"))
+            assert client.recv(len(version), socket.MSG_WAITALL).decode() == version
+            waiting.append(client)
+        assert site.ask("@1 show version") == version
+        assert "worker" in site.ask("show proc")
+        ended = [client for client in waiting if select.select([client], [], [], 0)[0]]
+        assert [said(client) for client in ended] == [""]
 
 
 def test_events_are_followed_until_the_client_leaves(site: Site) -> None:

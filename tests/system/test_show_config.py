@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
+from tests.health.agent_peers import NEUTRAL, Agent
 from tests.support.common import free_port, wait_for
 from tests.support.program.program import Program
 
@@ -261,6 +264,88 @@ def test_conditions_and_variables_are_as_in_a_load(tmp_path: Path) -> None:
             "F:5: global: setenv PORT: another secret (*****)",
             "F:34: backend more: server n: 127.0.0.1:17 -> 127.0.0.1:18",
         ]
+
+
+def test_what_agents_say_and_variables_that_were_ordered_are_told(tmp_path: Path) -> None:
+    """An agent's word until a later order, and the other way; rules set variables without one."""
+    (tmp_path / "bad.lst").write_text("10.0.0.1\n")
+    port = free_port()
+    text = CONFIGURATION.replace("@folder@", str(tmp_path)).replace("@port@", str(port))
+    text = text.replace("@pages@", str(free_port()))
+    text = text.replace(
+        "  nbthread 1\n",
+        "  nbthread 1\n  set-var proc.x int(1)\n  set-var proc.y str(a)\n  set-var proc.z int(3)\n",
+    )
+    rule = "  tcp-request connection set-var(proc.z) int(4)\n  use_backend other"
+    text = text.replace("  use_backend other", rule)
+    with Agent() as agent:
+        line = "  server a{0} 127.0.0.1:14 maxconn 9 agent-check agent-port {1} agent-inter 100ms"
+        line += ' agent-send "a{0}\\n"\n'
+        text += "backend asked\n" + line.format(1, agent.port) + line.format(2, agent.port)
+        with Program(tmp_path, text) as program:
+            said = "# changed at run time:"
+
+            def orders() -> list[str]:
+                lines = [re.sub(BY, "BY", line) for line in told(program)]
+                return [line.partition(": ")[2] for line in lines[lines.index(said) + 1 :]]
+
+            agent.say({"a1": b"50% maxconn:3 drain\n", "a2": b"40%\n"})
+            wait_for(lambda: said in told(program) and len(orders()) == 4, 60, "the agents' words")
+            keeps = "by its agent; a reload keeps it"
+            assert orders() == [
+                f"backend asked: server a1 state ready -> drain, {keeps}",
+                f"backend asked: server a1 weight 1 -> 0, {keeps}",
+                f"backend asked: server a1 maxconn 9 -> 3, {keeps}",
+                f"backend asked: server a2 weight 1 -> 0, {keeps}",
+            ]
+            agent.say({"a1": b"ready 100%\n", "a2": NEUTRAL})
+            program.ask("set weight asked/a2 7")
+            with socket.create_connection(("127.0.0.1", port), 60) as client:
+                assert client.recv(1) == b""  # a rule has set proc.z
+            experimental = "experimental-mode on; set var proc."
+            program.ask(f"{experimental}y str(b); {experimental}new int(5)")
+            wait_for(lambda: len(orders()) == 4, 60, "the orders")
+            loses = "BY; a reload loses it"
+            assert orders() == [
+                f"global: set-var proc.y str(a) -> b, {loses}",
+                f"global: set-var proc.new unset -> 5, {loses}",
+                f"backend asked: server a1 maxconn 9 -> 3, {keeps}",
+                "backend asked: server a2 weight 1 -> 7, BY; a reload keeps it",
+            ]
+            beside = [line for line in told(program, "asked") if "now: server a1" in line]
+            assert beside == ["    # now: server a1 maxconn 9 -> 3, by its agent"]
+
+
+def test_a_metric_says_that_the_files_are_not_what_was_loaded(tmp_path: Path) -> None:
+    patterns, port = tmp_path / "bad.lst", free_port()
+    patterns.write_text("10.0.0.1\n")
+    text = CONFIGURATION.replace("@folder@", str(tmp_path)).replace("@port@", str(free_port()))
+    text = text.replace("@pages@", str(free_port()))
+    text += f"frontend metrics\n  mode http\n  bind 127.0.0.1:{port}\n"
+    text += "  http-request use-service prometheus-exporter\n"
+    with Program(tmp_path, text) as program:
+
+        def told(value: int) -> bool:
+            with urlopen(f"http://127.0.0.1:{port}/metrics?scope=millrace", timeout=60) as said:
+                return f"\nmillrace_config_changed_since_load {value}\n" in said.read().decode()
+
+        def becomes(value: int, why: str) -> None:
+            wait_for(lambda: told(value), 60, why)
+
+        becomes(0, "the files are as they were")
+        edited(program, ("s1 127.0.0.1:10 weight 10", "s1 127.0.0.1:10 weight 30"))
+        becomes(1, "a line was edited")
+        edited(program, ("s1 127.0.0.1:10 weight 30", "s1 127.0.0.1:10  weight 10 # as it was"))
+        becomes(0, "it says what it said")
+        patterns.write_text("10.0.0.2\n")
+        becomes(1, "patterns were edited")
+        program.process.send_signal(signal.SIGUSR2)
+        becomes(0, "a reload has read them")
+        program.file.write_text(program.file.read_text() + 'backend b\n  server "x\n')
+        becomes(1, "a line is wrong")
+        program.file.unlink()
+        unknown = lambda: not told(0) and not told(1)  # noqa: E731
+        wait_for(unknown, 60, "nobody knows")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may change the root directory")

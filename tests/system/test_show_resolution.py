@@ -131,7 +131,7 @@ def test_why_of_every_kind_of_server(program: Program) -> None:
     )
     assert down["name"] == "none; 127.0.77.8 is not asked for at run time"
     assert "cause: the address is in the configuration" in down["slot"]
-    assert "last check L4CON (Connection refused)" in down["health"]
+    assert "last check L4CON (Layer4 connection problem: Connection refused)" in down["health"]
     assert why(program, "edge/off")[""].endswith("it is disabled in the configuration.")
     assert program.ask("show why edge/nobody") == "No such server.\n\n"
     assert program.ask("show why a b") == f"{USAGE}\n\n"

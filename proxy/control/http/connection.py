@@ -1,6 +1,8 @@
 """One HTTP connection to a statistics section: requests in, streamed responses out.
 
 A response is an asynchronous stream of parts, sent in chunks, so that a slow reader holds one part.
+One of unknown size waits for a place; those that say little, as /ready, need none, so that
+slow readers of pages and metrics do not keep them waiting.
 Limits: bytes and seconds of a request head, seconds of a response, requests of a connection.
 """
 
@@ -22,7 +24,7 @@ from proxy.control.limits import (
     REQUEST_HEAD_SECONDS_MAX,
     RESPONSE_SECONDS_MAX,
 )
-from proxy.control.places import Client
+from proxy.control.places import Client, Places
 from proxy.control.rows.service_counters import ServiceCounters
 from proxy.control.stats_socket import READ_BYTES, discard, send
 
@@ -30,13 +32,17 @@ LAST_CHUNK = b"0\r\n\r\n"
 
 
 class Response(NamedTuple):
-    """What to answer: status, headers, and the body in parts; `length` where it is known."""
+    """What to answer: status, headers, and the body in parts; `length` where it is known.
+
+    A `small` one has one part, and needs no place.
+    """
 
     status: int
     reason: str
     headers: tuple[tuple[str, str], ...]
     parts: AsyncGenerator[bytes, None]
     length: int | None = None
+    small: bool = False
 
 
 class Addresses(NamedTuple):
@@ -69,12 +75,13 @@ def streamed(
 
 def whole(status: int, reason: str, headers: tuple[tuple[str, str], ...], body: bytes) -> Response:
     """A response whose body is there already."""
-    return Response(status, reason, headers, _one_part(body), len(body))
+    return Response(status, reason, headers, _one_part(body), len(body), small=True)
 
 
 def plain(status: HTTPStatus, text: str, headers: tuple[tuple[str, str], ...] = ()) -> Response:
     """A short text response."""
-    return streamed(status, "text/plain; charset=utf-8", _one_part(text.encode()), headers)
+    response = streamed(status, "text/plain; charset=utf-8", _one_part(text.encode()), headers)
+    return response._replace(small=True)
 
 
 def addresses_of(connection: socket.socket) -> Addresses:
@@ -91,7 +98,10 @@ def refusal(status: HTTPStatus) -> Response:
 
 
 class HttpConnection:
-    """Serves one connection; `handler` answers, `admission` says who may ask."""
+    """Serves one connection; `handler` answers, `admission` says which client may ask.
+
+    `places` are those of large answers.
+    """
 
     def __init__(
         self,
@@ -100,7 +110,10 @@ class HttpConnection:
         handler: Handler,
         counters: ServiceCounters,
         admission: Admission,
+        *,
+        places: Places,
     ) -> None:
+        self.places = places
         self.connection = connection
         self.client = client
         self.handler = handler
@@ -137,7 +150,12 @@ class HttpConnection:
             return False
         response = await self.handler(request, self.client, addresses_of(self.connection))
         keep_alive = request.keep_alive and not self.client.leaving
-        await self.respond(request, response, keep_alive=keep_alive)
+        try:
+            if not response.small:
+                await self.places.take(self.client)
+            await self.respond(request, response, keep_alive=keep_alive)
+        finally:
+            self.places.leave(self.client)
         self.client.answered()
         if request.has_body:  # unread bytes at the close would reset the response
             await discard(self.connection, REQUEST_HEAD_SECONDS_MAX)

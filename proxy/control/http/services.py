@@ -13,6 +13,8 @@ from proxy.config.model.http import Action, HttpSection, RequestRule, StatsPage
 from proxy.config.model.rules import FormatText
 from proxy.config.model.settings import Proxy
 from proxy.control.http.connection import Addresses, Response, plain, refusal, streamed, whole
+from proxy.control.http.packing import HEADERS as PACKED
+from proxy.control.http.packing import VARIES, Packing, takes_gzip
 from proxy.control.http.pages import Pages
 from proxy.control.http.readiness import PATH as READY_PATH
 from proxy.control.http.readiness import Readiness
@@ -54,6 +56,7 @@ class HttpServices:
         self.snapshots = Snapshots(
             SCRAPES_MAX, turns, lambda selection: Scrape(report, selection, self.known)
         )
+        self.packing = Packing()
         runtime = report.runtime
         self.readiness = Readiness(runtime)
         self.rules = {
@@ -133,7 +136,10 @@ class HttpServices:
             return plain(HTTPStatus.BAD_REQUEST, f"{error}\n")
         exposition = choose(request.headers.get("accept", ""))
         parts = self.scrape(selection, exposition, client)
-        return streamed(HTTPStatus.OK, exposition.content_type, parts)
+        if not takes_gzip(request.headers.get("accept-encoding", "")):
+            return streamed(HTTPStatus.OK, exposition.content_type, parts, VARIES)
+        packed = self.packing.packed(parts)
+        return streamed(HTTPStatus.OK, exposition.content_type, packed, (*PACKED, *VARIES))
 
     async def scrape(
         self, selection: Selection, exposition: Exposition, client: Client

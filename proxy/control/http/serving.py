@@ -18,9 +18,9 @@ from proxy.control.http.connection import Addresses, HttpConnection, Response
 from proxy.control.http.pages import Pages
 from proxy.control.http.request import Request
 from proxy.control.http.services import HttpServices
-from proxy.control.limits import TICK_SECONDS
+from proxy.control.limits import LARGE_ANSWERS_MAX, TICK_SECONDS
 from proxy.control.page.subject import PageSubject
-from proxy.control.places import Client
+from proxy.control.places import Client, Places
 from proxy.control.rows.report import Report
 from proxy.control.situation.faults import SiteFaults
 from proxy.control.situation.recorder import Recorder
@@ -53,6 +53,7 @@ class HttpSockets:
         self.turns = turns
         self.monitor = report.monitor
         self.acceptor = acceptor
+        self.places = Places(LARGE_ANSWERS_MAX)
         self.frontends = frontends
 
     async def follow(self) -> None:
@@ -76,6 +77,7 @@ class HttpSockets:
             return await self.services.answer(proxy, request, client, addresses)
 
         async def converse(connection: socket.socket, client: Client) -> None:
-            await HttpConnection(connection, client, answer, counters, rules.denial).serve()
+            served = (connection, client, answer, counters, rules.denial)
+            await HttpConnection(*served, places=self.places).serve()
 
         await self.acceptor.accept(listening, converse)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from operator import itemgetter
 
+from proxy.control.commands.configuration.comparing import LoadedFiles
 from proxy.control.metrics.dns import DnsMetrics
 from proxy.control.metrics.families import (
     MISSING,
@@ -85,6 +86,7 @@ class OwnMetrics:
         self.board = report.monitor.board
         self.dns = DnsMetrics(report)
         self.kernel = KernelMetrics(report)
+        self.files = LoadedFiles(report)
         self.scrapes = 0
         self.failures = 0
 
@@ -222,3 +224,8 @@ class OwnMetrics:
         succeeded: Sample = ("", int(segment.reload_failed_unix_s == 0))
         text = "Whether the last reload, if there was one, succeeded"
         yield MetricFamily("millrace_last_reload_successful", False, text, [succeeded])
+        changed = self.files.changed()
+        if changed is not None:
+            text = "Whether the files say something else than what was loaded"
+            sample: Sample = ("", int(changed))
+            yield MetricFamily("millrace_config_changed_since_load", False, text, [sample])

@@ -21,8 +21,9 @@ from proxy.rules.variables.shared cimport PROCESS_VARIABLES, shared_sample, shar
 from shm.atomics cimport load_acquire, store_release
 from shm.segment cimport Segment
 from shm.text cimport Text, text_over
-from shm.variable_records cimport VARIABLE_NAME_BYTES, VARIABLE_TEXT_BYTES, VariableCell
-from shm.variables cimport control_row
+from shm.variable_records cimport (
+    VARIABLE_NAME_BYTES, VARIABLE_TEXT_BYTES, ProcessValue, VariableCell)
+from shm.variables cimport WRITER_MASK, control_row, orders_row, process_value
 
 FIRST = PROCESS_VARIABLES
 
@@ -101,10 +102,13 @@ cdef class ProcessVariables:
         self.numbers[name] = FIRST + self.of_files + named
         return self.numbers[name]
 
-    def set(self, uint32_t number, *, value=None, form=(), uint32_t when=0, lists=()) -> None:
+    def set(
+            self, uint32_t number, *, value=None, form=(), uint32_t when=0, lists=(),
+            bint ordered=False) -> None:
         """Set a variable to a value, or to what a format says; without a value it stays as it is.
 
-        `when`: conditions of `set-var`; `lists` are those that it looks up in. Raises NoRoomError.
+        `when`: conditions of `set-var`; `lists` are those that it looks up in; `ordered`: by an
+        operator. Raises NoRoomError.
         """
         cdef Context context
         cdef Sample sample
@@ -113,6 +117,8 @@ cdef class ProcessVariables:
         cdef Phrases phrases = Phrases(
             self.segment, () if value is None else (value,), (form,), lists)
         cdef uint32_t row = control_row(&self.segment.view)
+        if ordered:
+            row = orders_row(&self.segment.view)
         cdef const Part *parts
         memset(&context, 0, sizeof(context))
         memset(&room, 0, sizeof(room))
@@ -131,6 +137,14 @@ cdef class ProcessVariables:
                 f"a value has at most {VARIABLE_TEXT_BYTES} bytes"
                 if sample.type == SAMPLE_TEXT and sample.length > VARIABLE_TEXT_BYTES else
                 "'tune.vars.proc-max-size' or 'tune.vars.global-max-size' leaves no room for it")
+
+    def ordered(self, uint32_t number) -> bool:
+        """Whether what a variable has comes of an order."""
+        cdef ProcessValue value
+        cdef uint64_t seen
+        if not process_value(&self.segment.view, number - FIRST, &value, NULL, &seen):
+            return False
+        return seen & WRITER_MASK == orders_row(&self.segment.view)
 
     def shown(self, uint32_t number):
         """What a variable has; None: nothing."""

@@ -1,7 +1,7 @@
 """What is not as the files said when they were loaded, because it was ordered since.
 
 Everything is read from the segment, so an order is found whoever gave it and however long ago. What
-agents and DNS say is no order.
+an agent said last of weight, maxconn and state counts as one of its own; what DNS says is none.
 """
 
 from __future__ import annotations
@@ -17,13 +17,16 @@ from proxy.control.command import Piece
 from proxy.control.commands.configuration.authors import Authors
 from proxy.control.commands.events.changes import address_text, state_word
 from proxy.control.commands.lists.orders import Lists
+from proxy.control.commands.process.variables import ORIGIN, printable
 from proxy.control.rows.observation import CHECK_OFF
 from proxy.control.rows.report import STATUSES, Report
+from proxy.rules.shared.variables import ProcessVariables
 from shm.client_orders import OPEN
-from shm.states import AdminState, HealthOrder
+from shm.states import AdminState, AgentWord, HealthOrder
 from shm.steady import steady
 
 Found = tuple[str, object, object]  # what, before, now
+AGENT = "its agent"
 
 
 class RunningOrders:
@@ -38,6 +41,7 @@ class RunningOrders:
     def look(self) -> Iterator[Piece]:
         """Fill `found`; gives others their turn in between."""
         self._process()
+        self._variables()
         servers = self._report.runtime.servers
         for proxy in self._report.settings.proxies:
             self._frontend(proxy)
@@ -68,6 +72,29 @@ class RunningOrders:
                 by = self._authors.of("set", *words)
                 self.found.append(RunningOrder("global", what, str(before), str(now), by=by))
 
+    def _variables(self) -> None:
+        """Those that an order set last; what rules of connections set is none."""
+        runtime = self._report.runtime
+        shared = runtime.settings.shared
+        variables = ProcessVariables(runtime.segment, shared.names, runtime.main_pid)
+        numbers = {name: variables.number(name) for name in variables.names}
+        ordered = {name: n for name, n in numbers.items() if n is not None and variables.ordered(n)}
+        if not ordered:
+            return
+        origins = {each.name: each.origin for each in shared.settings}
+        wanted = {origins[name] for name in ordered if name in origins}
+        said = {each.origin: each.words for each in runtime.kept.lines() if each.origin in wanted}
+        for name, number in ordered.items():
+            found = variables.shown(number)
+            words = said.get(origins.get(name, ORIGIN), ())
+            self.found.append(
+                RunningOrder(
+                    *("global", f"set-var {name}", " ".join(words[2:]) or "unset"),
+                    "unset" if found is None else printable(found),
+                    by=self._authors.of("set", "var", name),
+                )
+            )
+
     def _frontend(self, proxy: Proxy) -> None:
         if proxy.frontend_index is None or proxy.http is not None or proxy.disabled:
             return
@@ -95,9 +122,10 @@ class RunningOrders:
             line = f"{server.name} {written(hide(tuple(server.line.split())))}".strip()
             by = self._authors.of("add", "server", name)
             self.found.append(RunningOrder(section, ADDED, "", line, server.name, by=by))
-        for what, before, now in self._differs(server):
+        spoken = self._spoken(server)
+        for what, before, now in self._differs(server, spoken):
             noted = "check" if what.startswith("check-") else what  # as the list of events has it
-            by = self._authors.of(name, what=noted)
+            by = AGENT if what in spoken else self._authors.of(name, what=noted)
             self.found.append(
                 RunningOrder(
                     *(section, what, str(before), str(now), server.name),
@@ -106,11 +134,26 @@ class RunningOrders:
                 )
             )
 
-    def _differs(self, server: Server) -> Iterator[Found]:
-        """What was ordered of one server; raises BlockingIOError."""
+    def _spoken(self, server: Server) -> dict[str, object]:
+        """What its agent has said that no later order replaces; raises BlockingIOError."""
+        if server.agent is None:
+            return {}
+        agents = self._report.observer.agents
+        said, orders = steady(agents.said, server.slot), steady(agents.orders, server.slot)
+        spoken: dict[str, object] = {}
+        if said.word != AgentWord.NONE and said.state_ns > orders.state_ns:
+            spoken["state"] = AgentWord(said.word).name.lower()
+        if said.weight >= 0 and said.weight_ns > orders.weight_ns:
+            spoken["weight"] = said.weight
+        if said.maxconn >= 0 and said.maxconn_ns > orders.maxconn_ns:
+            spoken["maxconn"] = said.maxconn
+        return spoken
+
+    def _differs(self, server: Server, spoken: dict[str, object]) -> Iterator[Found]:
+        """What was ordered of one server, or `spoken`; raises BlockingIOError."""
         observer = self._report.observer
         admin = steady(observer.table.admin, server.slot)
-        yield from _ordered(server, admin)
+        yield from _ordered(server, admin, spoken)
         if admin.address is not None:
             slot = steady(observer.table.slot, server.slot)
             if slot.generation == admin.override_generation:
@@ -136,19 +179,21 @@ class RunningOrders:
                 yield "agent-send", HIDDEN, HIDDEN
 
 
-def _ordered(server: Server, admin: AdminState) -> Iterator[Found]:
+def _ordered(server: Server, admin: AdminState, spoken: dict[str, object]) -> Iterator[Found]:
     state, checks = "maint" if server.disabled else "ready", "on"
     if server.added:  # as `add server` leaves it
         checks = "off" if server.check is not None else "on"
         state = "ready" if "enabled" in server.line.split() else "maint"
-    pairs: list[Found] = [
-        ("state", state, state_word(admin.flags)),
-        ("checks", checks, "off" if admin.flags & CHECK_OFF else "on"),
-    ]
-    if admin.weight >= 0:
-        pairs.append(("weight", server.balancing.weight, admin.weight))
-    if admin.maxconn >= 0:
-        pairs.append(("maxconn", server.queueing.maxconn, admin.maxconn))
+    weight, maxconn = server.balancing.weight, server.queueing.maxconn
+    ordered: dict[str, object] = {
+        "state": state_word(admin.flags),
+        "checks": "off" if admin.flags & CHECK_OFF else "on",
+        "weight": admin.weight if admin.weight >= 0 else weight,
+        "maxconn": admin.maxconn if admin.maxconn >= 0 else maxconn,
+    }
+    before = {"state": state, "checks": checks, "weight": weight, "maxconn": maxconn}
     if not server.watched and admin.health_order not in (HealthOrder.NONE, HealthOrder.UP):
-        pairs.append(("health", "up", HealthOrder(admin.health_order).name.lower()))
-    yield from (each for each in pairs if each[1] != each[2])
+        ordered["health"] = HealthOrder(admin.health_order).name.lower()
+        before["health"] = "up"
+    now = {**ordered, **spoken}
+    yield from ((what, said, now[what]) for what, said in before.items() if said != now[what])

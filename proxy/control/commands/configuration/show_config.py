@@ -8,25 +8,20 @@ not suffice `millrace -c --against` reads them with those of the operator: it ge
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
-from pathlib import Path
 
 import msgspec
 
-from proxy.config.lines.process.peers import LOCAL_PEER, LOCAL_PEER_ORDERED
 from proxy.config.model.settings import Origin
-from proxy.config.outline.outcome import ADDED, ENTRIES, Comparison, RunningOrder, outcome
-from proxy.config.outline.patterns import digests_of, lists_now
-from proxy.config.outline.reading import lines_now
+from proxy.config.outline.outcome import ADDED, ENTRIES, Comparison, RunningOrder
+from proxy.config.outline.patterns import digests_of
 from proxy.config.outline.secrets import without_secrets
 from proxy.config.outline.sections import OutlinedSection, sections_of, written
 from proxy.config.outline.telling import told_difference, told_order
-from proxy.config.text.messages import Messages, Severity
 from proxy.control.command import Answer, Command, CommandError, Level, Piece
 from proxy.control.commands.configuration.aside import Aside
+from proxy.control.commands.configuration.comparing import ConfiguredFiles
 from proxy.control.commands.configuration.orders import RunningOrders
 from proxy.control.commands.lists.orders import Lists
 from proxy.control.commands.process.facts import moment
@@ -34,10 +29,6 @@ from proxy.control.rows.report import Report
 from proxy.runtime import now_ms
 
 USAGE = "'show config' expects nothing, 'diff', 'json' or the name of a section."
-UNREADABLE = (
-    "The files cannot be read by this process: {}. 'millrace -c --against <this socket> -f <file>' "
-    "reads them with your own rights."
-)
 SAME = "# the files say what the program was loaded from"
 UNCHANGED = "# nothing was changed at run time"
 
@@ -48,6 +39,7 @@ class ShowConfig:
     def __init__(self, report: Report, lists: Lists) -> None:
         self._report = report
         self._lists = lists
+        self._files = ConfiguredFiles(report)
 
     def commands(self) -> list[Command]:
         """What this family answers to."""
@@ -127,45 +119,12 @@ class ShowConfig:
         orders = RunningOrders(self._report, self._lists)
         yield from orders.look()
         wrong: list[str] = []
-        comparing = Aside(lambda: self._compared(orders.found, wrong))
+        comparing = Aside(lambda: self._files.compared(orders.found, wrong, wrong))
         yield comparing
         result = comparing.result()
         yield self._head(orders.found)
         yield from diff_text(result)
         yield from (f"# cannot be read: {text}\n" for text in wrong)
-
-    def _compared(self, orders: list[RunningOrder], wrong: list[str]) -> Comparison:
-        """Read the files and compare; adds to `wrong` the lines that are none.
-
-        Raises CommandError where the files cannot be read.
-        """
-        runtime, messages = self._report.runtime, Messages()
-        pairs = (os.fsdecode(each).partition("=") for each in runtime.environment)
-        peers = {
-            name: value for name, _, value in pairs if name in (LOCAL_PEER, LOCAL_PEER_ORDERED)
-        }
-        now = list(lines_now(self._sources(), {**peers, **os.environ}, messages))
-        for each in messages.all():
-            if each.origin is None:
-                raise CommandError(UNREADABLE.format(each.text))
-            if each.severity is Severity.ALERT:
-                wrong.append(f"{each.origin.file}:{each.origin.line}: {each.text}")
-        references = self._report.settings.references
-        lists = lists_now(references, self._folder(), wrong)
-        return outcome(runtime.kept.lines(), now, orders, digests_of(references), lists)
-
-    def _folder(self) -> Path:
-        """Where relative paths begin; empty where this process is there."""
-        kept = self._report.runtime.kept
-        with suppress(OSError):  # of a folder that is gone
-            if Path.cwd() == Path(kept.folder):
-                return Path()
-        return Path(kept.folder)
-
-    def _sources(self) -> list[str]:
-        """Files and folders by paths that lead there from where this process is."""
-        folder = self._folder()
-        return [str(folder / source) for source in self._report.runtime.kept.sources]
 
 
 def _section_text(section: OutlinedSection, orders: Iterable[RunningOrder]) -> Iterator[str]:

@@ -32,9 +32,7 @@ SINKS = (
 )
 NO_SINK = "No such event sink"
 UNKNOWN_OPTION = "unknown option"
-SINCE = (
-    "'since' expects an age (15m), a time of day (03:12) or a date and time (2026-01-31T03:12:00)"
-)
+SINCE = "'since' expects an age (15m), a time of day (03:12), a date or both (2026-01-31T03:12:00)"
 DAY_SECONDS = 86_400
 
 
@@ -64,7 +62,7 @@ def moment_of(text: str, now_s: float) -> float:
         pass
     now = datetime.datetime.fromtimestamp(now_s).astimezone()
     try:
-        if "T" in text:
+        if "-" in text:
             return datetime.datetime.fromisoformat(text).astimezone().timestamp()
         clock = datetime.time.fromisoformat(text)
         asked = datetime.datetime.combine(now.date(), clock).astimezone().timestamp()

@@ -61,7 +61,7 @@ class Variables:
         if found is None:
             raise CommandError("Variable not found.")
         # as in HAProxy no empty line follows
-        return [f"{words[0]}: type={found.type} value=<{_printable(found)}>"]
+        return [f"{words[0]}: type={found.type} value=<{printable(found)}>"]
 
     def set(self, words: list[str], _level: Level) -> Answer:
         """`set var <name> [expr|fmt] <expression or format>`."""
@@ -84,7 +84,9 @@ class Variables:
                 self._variables.name(name)
             number = self._variables.name(setting.name)
             lists = directory.lists.every
-            self._variables.set(number, value=value, form=form, when=setting.when, lists=lists)
+            self._variables.set(
+                number, value=value, form=form, when=setting.when, lists=lists, ordered=True
+            )
         except NoRoomError as error:
             raise CommandError(f"'set var': '{setting.name}' is not set: {error}.") from error
         return []
@@ -109,7 +111,7 @@ def _refuse_maps(setting: SharedSetting) -> None:
         raise ConfigError("map: cannot load map at runtime")
 
 
-def _printable(found: Shown) -> str:
+def printable(found: Shown) -> str:
     """As in HAProxy: a NUL ends the value, bytes that no terminal shows are dots."""
     said = found.value.partition(b"\0")[0]
     return "".join(chr(byte) if 32 <= byte < 127 else "." for byte in said)

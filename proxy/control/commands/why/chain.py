@@ -181,10 +181,11 @@ def agent_text(observed: Observed, now_ms: int) -> str:
 
 
 def check_text(number: int, code: int, said: str) -> str:
-    """How a check ended."""
+    """How a check ended: `check_desc` of `show stat`, of one that failed, and `last_chk`."""
     status = CheckStatus.of(number)
-    text = escaped(said.strip()) or status.cause(code)
-    return f"{status.name} ({text})" if text else status.name
+    told = [status.description] if status.failed else []
+    told += [text] if (text := escaped(said.strip()) or status.cause(code)) else []
+    return f"{status.name} ({': '.join(told)})" if told else status.name
 
 
 def health_text(observed: Observed, now_ms: int) -> str:
