@@ -114,9 +114,13 @@ def _refuse(text: str, status: int = 1) -> int:
 
 def real_entries() -> Entries:
     """What the children run; imported here, so that -c and -v stay quick."""
-    from proxy.control.process import run as run_control  # noqa: PLC0415
     from proxy.supervisor.preload import preload  # noqa: PLC0415
     from proxy.worker.process import run as run_worker  # noqa: PLC0415
+
+    def control(runtime: Runtime, elders: tuple[Runtime, ...]) -> object:
+        from proxy.control.process import run as run_control  # noqa: PLC0415 (workers first)
+
+        return run_control(runtime, elders)
 
     def resolverd(runtime: Runtime) -> object:
         from resolverd.daemon import run as run_resolverd  # noqa: PLC0415 (not every file)
@@ -147,7 +151,7 @@ def real_entries() -> Entries:
     preload()
     return Entries(
         worker=run_worker,
-        control=run_control,
+        control=control,
         resolverd=resolverd,
         runner=runner,
         master=master,

@@ -1,7 +1,8 @@
 """From settings to a running process tree, and from its end to an exit status.
 
 Everything that can go wrong at a start goes wrong here, as an [ALERT] and status 1, before any
-client was accepted.
+client was accepted. Only what control, resolverd and the runner import (preload.py) comes later: it
+ends a start in the same way, while workers accept.
 """
 
 from __future__ import annotations
