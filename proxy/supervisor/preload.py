@@ -17,6 +17,7 @@ import msgspec
 
 from proxy import patterns
 from proxy.config.model.rules import Converter
+from proxy.health.dialect import dialects
 from proxy.lists import regex
 from proxy.runtime import Runtime
 from proxy.supervisor.memory import share_memory
@@ -37,6 +38,9 @@ CODECS = ("ascii", "idna", "latin-1", "punycode", "utf-8")
 def preload_for(runtime: Runtime) -> None:
     """Import what only this generation's workers need; raises ImportError."""
     settings = runtime.settings
+    for proxy in settings.proxies:
+        if proxy.check_rules is not None:
+            dialects.load(proxy.check_rules)
     if any(proxy.check_rules and proxy.check_rules.has_patterns for proxy in settings.proxies):
         patterns.load()
     if any(map(regex.has_regexes, settings.lists)) or any(
