@@ -20,6 +20,7 @@ from proxy.runtime import Runtime, ring
 from proxy.supervisor.children import Entries
 from proxy.supervisor.faults import last_words
 from proxy.supervisor.listening import listens
+from proxy.supervisor.memory import read_apart
 from proxy.supervisor.prepare import Prepared, prepare, with_master_sockets
 from proxy.supervisor.start import StartedProgram, serve, start_program
 from proxy.terminal import STANDARD_ERROR, STANDARD_OUTPUT, say
@@ -64,7 +65,8 @@ def _load_and_serve(arguments: Arguments, entries: Callable[[], Entries]) -> int
 def _start(arguments: Arguments, entries: Callable[[], Entries]) -> StartedProgram | int:
     """What serves, or the exit status; nothing else keeps what was read."""
     environ = dict(os.environ)
-    prepared, masters = with_master_sockets(arguments, prepare(arguments, environ), environ)
+    read = read_apart(lambda: prepare(arguments, environ))
+    prepared, masters = with_master_sockets(arguments, read, environ)
     status = _report(arguments, prepared)
     if status == 0 and arguments.against is not None:
         from proxy.client.against import run as compare  # noqa: PLC0415 - few starts ask for it

@@ -7,7 +7,6 @@ ends a start in the same way, while workers accept.
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import traceback
@@ -269,7 +268,6 @@ def _supervisor(
         started = ReloadReport(os.getpid(), first.runtime.startup_logs)
         started.note(LogLevel.NOTICE, LOADED)
         master.settle(started, succeeded=True)
-    gc.collect()  # what reading the files has left behind
     share_memory()
     supervisor = Supervisor(
         first,
