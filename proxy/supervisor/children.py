@@ -124,6 +124,7 @@ class Children:
         if runtime.master_calls is not None:
             services = (*services, runtime.master_calls.fileno())
         for_control = for_workers | {*services}  # frontends are closed and opened there
+        holders = (for_workers, for_control)
 
         folders = (file.folder for file in runtime.state_files if file.folder is not None)
         linked = runtime.resolv_conf.folders if runtime.resolv_conf else ()
@@ -131,7 +132,7 @@ class Children:
 
         def body(run: Callable[[], object], keep: frozenset[int]) -> Callable[[], object]:
             def owned_run() -> None:
-                _disown(runtime, keep)
+                _disown(runtime, keep, has_clients=any(keep is each for each in holders))
                 run()
 
             return owned_run
@@ -214,10 +215,14 @@ class Children:
         return any(child.process is not None for child in self.workers)
 
 
-def _disown(runtime: Runtime, keep: frozenset[int]) -> None:
-    """In the child: forget sockets that were closed, before their numbers mean something else."""
+def _disown(runtime: Runtime, keep: frozenset[int], *, has_clients: bool) -> None:
+    """In the child: forget sockets that were closed, before their numbers mean something else.
+
+    `has_clients`: it keeps all those that accept clients, of which there may be thousands.
+    """
+    listeners = () if has_clients else runtime.listeners
     sockets = [
-        *(listener.socket for listener in runtime.listeners),
+        *(listener.socket for listener in listeners),
         *runtime.stats_sockets,
         *(service for _, service in runtime.service_sockets),
     ]
