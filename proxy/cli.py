@@ -14,7 +14,6 @@ from proxy.client.version import version_text
 from proxy.config.report import render_tagged, summarize
 from proxy.config.text.condition import evaluate
 from proxy.config.text.messages import ConfigError, Message, Severity
-from proxy.flags.usage import USAGE, USAGE_HINT
 from proxy.master.inheritance import MasterInheritance, MasterMoment
 from proxy.runtime import Runtime, ring
 from proxy.supervisor.children import Entries
@@ -39,9 +38,13 @@ def run(words: list[str], entries: Callable[[], Entries] | None = None) -> int:
 def _run(words: list[str], entries: Callable[[], Entries]) -> int:
     arguments = parse(words)
     if isinstance(arguments, UsageError):
+        from proxy.flags.usage import USAGE_HINT  # noqa: PLC0415 - no start needs it
+
         say(render_tagged(Severity.ALERT, os.getpid(), arguments.text) + "\n" + USAGE_HINT)
         return 1
     if arguments.help:
+        from proxy.flags.usage import USAGE  # noqa: PLC0415 - no start needs it
+
         say(USAGE, STANDARD_OUTPUT)
         return 0
     if arguments.version:

@@ -51,7 +51,6 @@ from proxy.supervisor.reload_report import ReloadReport
 from proxy.supervisor.signals import end_by
 from proxy.supervisor.slices import at_once
 from proxy.supervisor.supervisor import End, Supervisor
-from proxy.supervisor.takeover import TakeoverError, take_over
 from proxy.supervisor.workers import worker_count
 from proxy.terminal import say
 from shm.events import EventRing
@@ -172,6 +171,8 @@ def _take_over(arguments: Arguments, settings: Settings) -> Held:
     """`-x`: as in HAProxy, a start without the sockets fails, but not under a master."""
     if arguments.old_socket is None:
         return {}
+    from proxy.supervisor.takeover import TakeoverError, take_over  # noqa: PLC0415 - few starts
+
     try:
         wants = wanted_sockets(settings, worker_count(settings))
         return take_over(arguments.old_socket, wants)

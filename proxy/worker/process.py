@@ -26,7 +26,7 @@ import uvloop
 
 from proxy.config.model.settings import Server
 from proxy.health.checker import Checker
-from proxy.health.share import has_share
+from proxy.health.part import has_part
 from proxy.lists.changing.expressions import compile_added
 from proxy.relay.engine import Relay
 from proxy.runtime import Runtime, now_ms
@@ -154,8 +154,7 @@ class Worker:
             return
         self._self.beat(now_ms())
         self._self.state(ProcessState.READY)
-        servers, workers = self._runtime.servers, self._runtime.workers
-        if self._checker is None and has_share(servers, workers, self._number):
+        if self._checker is None and has_part(self._runtime, self._number):
             self._check()
 
     def _check(self) -> None:
