@@ -33,7 +33,8 @@ $(VENV)/.tools: pyproject.toml
 
 $(VENV)/.built: $(VENV)/.tools setup.py $(COMPILED)
 	MILLRACE_PROGRESS=1 $(PY) setup.py -q build_ext --inplace
-	$(PY) -m pip install --quiet --disable-pip-version-check --no-build-isolation --editable .
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-build-isolation \
+		--config-settings editable_mode=compat --editable .
 	touch $@
 
 # What pyproject.toml lists beside the dependencies; with the project itself all would be built again.

@@ -14,12 +14,12 @@ from proxy.client.version import version_text
 from proxy.config.report import render_tagged, summarize
 from proxy.config.text.condition import evaluate
 from proxy.config.text.messages import ConfigError, Message, Severity
-from proxy.flags.usage import USAGE, USAGE_HINT
 from proxy.master.inheritance import MasterInheritance, MasterMoment
 from proxy.runtime import Runtime, ring
 from proxy.supervisor.children import Entries
 from proxy.supervisor.faults import last_words
 from proxy.supervisor.listening import listens
+from proxy.supervisor.memory import read_apart
 from proxy.supervisor.prepare import Prepared, prepare, with_master_sockets
 from proxy.supervisor.start import StartedProgram, serve, start_program
 from proxy.terminal import STANDARD_ERROR, STANDARD_OUTPUT, say
@@ -38,9 +38,13 @@ def run(words: list[str], entries: Callable[[], Entries] | None = None) -> int:
 def _run(words: list[str], entries: Callable[[], Entries]) -> int:
     arguments = parse(words)
     if isinstance(arguments, UsageError):
+        from proxy.flags.usage import USAGE_HINT  # noqa: PLC0415 - no start needs it
+
         say(render_tagged(Severity.ALERT, os.getpid(), arguments.text) + "\n" + USAGE_HINT)
         return 1
     if arguments.help:
+        from proxy.flags.usage import USAGE  # noqa: PLC0415 - no start needs it
+
         say(USAGE, STANDARD_OUTPUT)
         return 0
     if arguments.version:
@@ -64,7 +68,8 @@ def _load_and_serve(arguments: Arguments, entries: Callable[[], Entries]) -> int
 def _start(arguments: Arguments, entries: Callable[[], Entries]) -> StartedProgram | int:
     """What serves, or the exit status; nothing else keeps what was read."""
     environ = dict(os.environ)
-    prepared, masters = with_master_sockets(arguments, prepare(arguments, environ), environ)
+    read = read_apart(lambda: prepare(arguments, environ))
+    prepared, masters = with_master_sockets(arguments, read, environ)
     status = _report(arguments, prepared)
     if status == 0 and arguments.against is not None:
         from proxy.client.against import run as compare  # noqa: PLC0415 - few starts ask for it
@@ -114,9 +119,13 @@ def _refuse(text: str, status: int = 1) -> int:
 
 def real_entries() -> Entries:
     """What the children run; imported here, so that -c and -v stay quick."""
-    from proxy.control.process import run as run_control  # noqa: PLC0415
     from proxy.supervisor.preload import preload  # noqa: PLC0415
     from proxy.worker.process import run as run_worker  # noqa: PLC0415
+
+    def control(runtime: Runtime, elders: tuple[Runtime, ...]) -> object:
+        from proxy.control.process import run as run_control  # noqa: PLC0415 (workers first)
+
+        return run_control(runtime, elders)
 
     def resolverd(runtime: Runtime) -> object:
         from resolverd.daemon import run as run_resolverd  # noqa: PLC0415 (not every file)
@@ -147,7 +156,7 @@ def real_entries() -> Entries:
     preload()
     return Entries(
         worker=run_worker,
-        control=run_control,
+        control=control,
         resolverd=resolverd,
         runner=runner,
         master=master,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from proxy.capacity import capacity_of
-from proxy.health.share import CheckedServer, share
+from proxy.health.share import CheckedServer, has_share, share
 from proxy.runtime import Runtime
 from shm.requests import CheckRequests
 
@@ -34,6 +34,11 @@ def in_flight(mine: list[CheckedServer], capacity: int) -> tuple[int, int]:
         return capacity, 0
     part = min(agents, max(1, capacity * agents // (checks + agents)))
     return max(1, capacity - part), part
+
+
+def has_part(runtime: Runtime, worker: int) -> bool:
+    """Whether a worker has any server to check."""
+    return has_share(runtime.servers, runtime.workers, worker)
 
 
 def worker_part(runtime: Runtime, worker: int) -> Part:

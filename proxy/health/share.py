@@ -8,7 +8,7 @@ one process writes all that is known of a server's health. Must not know the seg
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -108,12 +108,16 @@ def _explicit_header(server: Server) -> ProxyHeader:
 
 def share(servers: ServerTable, workers: int, worker: int) -> list[CheckedServer]:
     """The servers that this worker checks."""
-    return _part(
-        servers,
-        lambda proxy, server: (
-            server.slot % workers == worker and not checked_by_program(proxy, server)
-        ),
-    )
+    return _part(servers, partial(_is_of, workers, worker))
+
+
+def has_share(servers: ServerTable, workers: int, worker: int) -> bool:
+    """Whether there is any."""
+    return any(_is_of(workers, worker, proxy, server) for proxy, server in servers.watched())
+
+
+def _is_of(workers: int, worker: int, proxy: Proxy, server: Server) -> bool:
+    return server.slot % workers == worker and not checked_by_program(proxy, server)
 
 
 def joined(servers: ServerTable, server: Server, workers: int, worker: int) -> CheckedServer | None:

@@ -11,6 +11,7 @@ what a process does about a change.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import NamedTuple
 
 import msgspec
@@ -35,7 +36,6 @@ class ServerMembers:
     def __init__(self, servers: ServerTable, segment: Segment) -> None:
         self._servers = servers
         self._reader = MemberReader(segment)
-        self._decoder = msgspec.msgpack.Decoder(Server)
 
     @property
     def seen(self) -> int:
@@ -49,7 +49,7 @@ class ServerMembers:
             present = self._servers.get(member.slot)
             added = None
             if member.state == MemberState.ADDED:
-                added = self._decoder.decode(member.line)
+                added = _decoder().decode(member.line)
                 if present is not None and present.added == added.added:
                     continue
             elif member.state == MemberState.EMPTIED:
@@ -60,6 +60,12 @@ class ServerMembers:
                 self._servers.add(added)
                 changes.added.append(added)
         return changes
+
+
+@cache
+def _decoder() -> msgspec.msgpack.Decoder[Server]:
+    """Made for the first server that is added: it takes more memory than the rest of a table."""
+    return msgspec.msgpack.Decoder(Server)
 
 
 def encode_member(server: Server) -> bytes:

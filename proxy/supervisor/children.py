@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from functools import partial
 
 import msgspec
 
 from proxy.master.inheritance import MasterInheritance, MasterMoment
 from proxy.runtime import Runtime
+from proxy.supervisor.preload import preload_service
 from proxy.supervisor.reaping import Process, send
 from proxy.supervisor.starvation import Starvation
 from proxy.supervisor.watch import Life, Watch
@@ -25,6 +27,10 @@ class Entries(msgspec.Struct, frozen=True):
     master: Callable[[MasterInheritance, MasterMoment], object] | None = None  # needed for -S
 
 
+def _nothing() -> None:
+    """All is imported already."""
+
+
 class Child:
     """One position and the process that holds it now."""
 
@@ -35,19 +41,32 @@ class Child:
         body: Callable[[], object],
         keep: frozenset[int],
         watch: Watch,
+        *,
+        load: Callable[[], None] = _nothing,
     ) -> None:
-        """A position without a process; `keep` are the descriptors of its process."""
+        """A position without a process; `keep` are the descriptors of its process.
+
+        `load` imports what it takes that a start does not wait for.
+        """
         self.name = name
         self.position = position
         self.body = body  # run in the forked process
         self.keep = keep
         self.watch = watch
+        self._load = load
+        self.unloadable = False  # nothing can be started here: the installation is incomplete
         self.starvation = Starvation()
         self.process: Process | None = None
         self.expected: set[int] = set()  # statuses with which it ends because it was told to
         self.ended_as_told = False  # the last process did
         self.reaped = False  # the end of the process was taken
         self.status: int | None = None  # with which it ended; None: it is kept back
+
+    def load(self) -> None:
+        """Import what its process needs, unless that is done; raises ImportError and the like."""
+        self.unloadable = True
+        self._load()
+        self.unloadable = False
 
     def end(self, number: signal.Signals) -> None:
         """Signal the process, if there is one; that it ends by it is no news."""
@@ -105,6 +124,7 @@ class Children:
         if runtime.master_calls is not None:
             services = (*services, runtime.master_calls.fileno())
         for_control = for_workers | {*services}  # frontends are closed and opened there
+        holders = (for_workers, for_control)
 
         folders = (file.folder for file in runtime.state_files if file.folder is not None)
         linked = runtime.resolv_conf.folders if runtime.resolv_conf else ()
@@ -112,7 +132,7 @@ class Children:
 
         def body(run: Callable[[], object], keep: frozenset[int]) -> Callable[[], object]:
             def owned_run() -> None:
-                _disown(runtime, keep)
+                _disown(runtime, keep, has_clients=any(keep is each for each in holders))
                 run()
 
             return owned_run
@@ -129,8 +149,8 @@ class Children:
         def service(
             name: str, position: int, run: Callable[[Runtime], object], keep: frozenset[int]
         ) -> Child:
-            watch = Watch(now_ms, has_relay=False)
-            return Child(name, position, body(lambda: run(runtime), keep), keep, watch)
+            watch, load = Watch(now_ms, has_relay=False), partial(preload_service, name, runtime)
+            return Child(name, position, body(lambda: run(runtime), keep), keep, watch, load=load)
 
         shape = runtime.segment.shape
         self.workers = [worker(position) for position in range(runtime.workers)]
@@ -150,7 +170,12 @@ class Children:
         if runtime.has_resolverd:
             self.services.insert(0, self.resolverd)
         runners = [] if self.runner is None else [self.runner]
-        self.all = [*self.services, *runners, *self.workers]
+        self.all = [*self.workers, *self.services, *runners]  # clients do not wait for the rest
+
+    def load(self) -> None:
+        """Import what all of them need, at a reload before the first is forked."""
+        for child in self.all:
+            child.load()
 
     def kept(self, child: Child) -> frozenset[int]:
         """The descriptors of a process that is forked now."""
@@ -174,8 +199,10 @@ class Children:
 
     @property
     def hopeless(self) -> bool:
-        """Some worker dies before it is ready, each time."""
-        return any(child.watch.hopeless for child in self.workers)
+        """Some worker dies before it is ready, each time; or what another needs is not there."""
+        return any(child.watch.hopeless for child in self.workers) or any(
+            child.unloadable for child in self.all
+        )
 
     @property
     def alive(self) -> bool:
@@ -188,10 +215,14 @@ class Children:
         return any(child.process is not None for child in self.workers)
 
 
-def _disown(runtime: Runtime, keep: frozenset[int]) -> None:
-    """In the child: forget sockets that were closed, before their numbers mean something else."""
+def _disown(runtime: Runtime, keep: frozenset[int], *, has_clients: bool) -> None:
+    """In the child: forget sockets that were closed, before their numbers mean something else.
+
+    `has_clients`: it keeps all those that accept clients, of which there may be thousands.
+    """
+    listeners = () if has_clients else runtime.listeners
     sockets = [
-        *(listener.socket for listener in runtime.listeners),
+        *(listener.socket for listener in listeners),
         *runtime.stats_sockets,
         *(service for _, service in runtime.service_sockets),
     ]

@@ -120,6 +120,7 @@ class Generation:
         for index, home in enumerate(self._homes):
             self._board.assign(index, home)
         if handover is not None:
+            self.children.load()
             self.services.wait()
 
     def __repr__(self) -> str:
@@ -176,6 +177,7 @@ class Generation:
     def _start(self, child: Child, now_ms: int) -> None:
         child.watch.started(now_ms)
         try:
+            child.load()
             child.process = fork_child(
                 child.body,
                 title=f"millrace: {child.name} (generation {self.number})",

@@ -1,46 +1,72 @@
 """Imports everything that children need, before they are forked and perhaps change their root.
 
-Inside a chroot nothing can be imported any more, and codecs are imported on first use.
+Inside a chroot nothing can be imported any more, and codecs are imported on first use. All is
+imported by the supervisor, once: what is forked later is of the same version, and shares it. At a
+start workers come first: what control, resolverd and the runner need is imported when these are
+forked, while clients are served already.
 """
 
 from __future__ import annotations
 
 import codecs
+import gc
 import importlib
+import sys
 
 import msgspec
 
 from proxy import patterns
 from proxy.config.model.rules import Converter
+from proxy.health.dialect import dialects
 from proxy.lists import regex
 from proxy.runtime import Runtime
+from proxy.supervisor.memory import share_memory
 
 MODULES = (
     "uvloop",
-    "proxy.control.process",
     "proxy.worker.process",
 )
+SERVICES = {  # beside workers
+    "control": "proxy.control.process",
+    "resolverd": "resolverd.daemon",
+    "runner": "proxy.runner.process",
+}
 MASTER = "proxy.master.process"
 CODECS = ("ascii", "idna", "latin-1", "punycode", "utf-8")
 
 
 def preload_for(runtime: Runtime) -> None:
-    """Import what only this generation needs; raises ImportError."""
+    """Import what only this generation's workers need; raises ImportError."""
     settings = runtime.settings
-    if runtime.has_resolverd:
-        importlib.import_module("resolverd.daemon")
-    if runtime.service_sockets:
-        importlib.import_module("proxy.control.http.serving")
+    for proxy in settings.proxies:
+        if proxy.check_rules is not None:
+            dialects.load(proxy.check_rules)
     if any(proxy.check_rules and proxy.check_rules.has_patterns for proxy in settings.proxies):
         patterns.load()
     if any(map(regex.has_regexes, settings.lists)) or any(
         _substitutes((proxy.rules, proxy.http, proxy.check_rules)) for proxy in settings.proxies
     ):
         regex.load()
-    if runtime.servers.has_programs:
-        importlib.import_module("proxy.runner.process")
     if settings.tls_contexts:
         importlib.import_module("proxy.health.tls_stream")
+
+
+def preload_service(name: str, runtime: Runtime) -> None:
+    """Import what this other process of the generation needs; raises ImportError."""
+    _load(SERVICES[name])
+    if name == "control" and runtime.service_sockets:
+        _load("proxy.control.http.serving")
+
+
+def _load(module: str) -> None:
+    """Import it, if it is not there: children share it as what came before the first fork."""
+    if sys.modules.get(module) is not None:
+        return
+    gc.disable()
+    try:
+        importlib.import_module(module)
+    finally:
+        share_memory()
 
 
 def _substitutes(part: object) -> bool:
@@ -58,7 +84,7 @@ def preload_master() -> None:
 
 
 def preload() -> None:
-    """Import it all; raises ImportError when the installation is incomplete."""
+    """Import what each worker needs; raises ImportError when the installation is incomplete."""
     for module in MODULES:
         importlib.import_module(module)
     for codec in CODECS:

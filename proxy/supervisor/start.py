@@ -1,12 +1,12 @@
 """From settings to a running process tree, and from its end to an exit status.
 
 Everything that can go wrong at a start goes wrong here, as an [ALERT] and status 1, before any
-client was accepted.
+client was accepted. Only what control, resolverd and the runner import (preload.py) comes later: it
+ends a start in the same way, while workers accept.
 """
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import traceback
@@ -51,7 +51,6 @@ from proxy.supervisor.reload_report import ReloadReport
 from proxy.supervisor.signals import end_by
 from proxy.supervisor.slices import at_once
 from proxy.supervisor.supervisor import End, Supervisor
-from proxy.supervisor.takeover import TakeoverError, take_over
 from proxy.supervisor.workers import worker_count
 from proxy.terminal import say
 from shm.events import EventRing
@@ -172,6 +171,8 @@ def _take_over(arguments: Arguments, settings: Settings) -> Held:
     """`-x`: as in HAProxy, a start without the sockets fails, but not under a master."""
     if arguments.old_socket is None:
         return {}
+    from proxy.supervisor.takeover import TakeoverError, take_over  # noqa: PLC0415 - few starts
+
     try:
         wants = wanted_sockets(settings, worker_count(settings))
         return take_over(arguments.old_socket, wants)
@@ -268,7 +269,6 @@ def _supervisor(
         started = ReloadReport(os.getpid(), first.runtime.startup_logs)
         started.note(LogLevel.NOTICE, LOADED)
         master.settle(started, succeeded=True)
-    gc.collect()  # what reading the files has left behind
     share_memory()
     supervisor = Supervisor(
         first,

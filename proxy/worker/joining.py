@@ -52,6 +52,7 @@ class Joining:
         self._process = process
         self._members = ServerMembers(runtime.servers, runtime.segment)
         self._unemptied = self._members.catch_up().emptied
+        self.wants_checks = False  # a server came that this worker checks, and no checks were there
 
     def begin(self, relay: JoinedRelay) -> None:
         """The relay is there, and goes by the table."""
@@ -73,6 +74,7 @@ class Joining:
             mine = joined(runtime.servers, server, runtime.workers, self._worker)
             if checks is not None and mine is not None:
                 checks.take(mine)
+            self.wants_checks |= checks is None and mine is not None
         self._unemptied += changes.emptied
         self._say()
 

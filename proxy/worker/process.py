@@ -26,6 +26,7 @@ import uvloop
 
 from proxy.config.model.settings import Server
 from proxy.health.checker import Checker
+from proxy.health.part import has_part
 from proxy.lists.changing.expressions import compile_added
 from proxy.relay.engine import Relay
 from proxy.runtime import Runtime, now_ms
@@ -108,7 +109,7 @@ class Worker:
         self._shortages = Shortages(CounterReader(runtime.segment), worker, runtime.log)
         self._loop = uvloop.new_event_loop()
         self._loop.set_exception_handler(self._fail)
-        self._checker: Checker | None = None  # until clients are accepted, and after the stop
+        self._checker: Checker | None = None  # until clients are accepted; after the stop; unused
         self._thread = threading.Thread(target=self._forward, name="relay", daemon=True)
         self._ended = False  # the relay thread left its loop
         self._stopping = False
@@ -153,6 +154,12 @@ class Worker:
             return
         self._self.beat(now_ms())
         self._self.state(ProcessState.READY)
+        if self._checker is None and has_part(self._runtime, self._number):
+            self._check()
+
+    def _check(self) -> None:
+        """Begin to check; a worker that has no server for it does without the memory."""
+        self._joining.wants_checks = False
         self._checker = Checker(self._runtime, self._number, self._loop)
         self._checker.start()
 
@@ -197,6 +204,8 @@ class Worker:
     def _look(self) -> None:
         """Bring schedules and checks in line with every backend that changed."""
         self._joining.look(self._checker)
+        if self._joining.wants_checks and self._relay.running and not self._stopping:
+            self._check()
         self._schedules.catch_up(self._relay.rebuild)
         self._relay.warm_up()
         if self._checker is not None:

@@ -199,7 +199,7 @@ def test_names_after_the_deadline_are_unresolved() -> None:
     assert resolve_names(["localhost"], FAMILIES, limit_ms=0) == {}
 
 
-def test_what_every_child_needs_is_imported_before() -> None:
+def test_what_every_worker_needs_is_imported_before() -> None:
     preload()
-    needed = {"proxy.control.process", "proxy.worker.process", "uvloop", "encodings.idna"}
+    needed = {"proxy.worker.process", "uvloop", "encodings.idna"}
     assert needed <= set(sys.modules)

@@ -73,7 +73,8 @@ def refused(address: Address) -> bool:
 
 
 def test_children_carry_their_titles(program: Program) -> None:
-    assert set(program.titles()) == {"control", "worker 0", "worker 1"}
+    names = {"control", "worker 0", "worker 1"}
+    wait_for(lambda: set(program.titles()) == names, 15, "all children are set up")
 
 
 def test_a_worker_killed_in_a_step_of_a_hint_leaves_no_session_there(

@@ -163,3 +163,19 @@ def test_a_reload_keeps_those_that_the_file_has_by_then(edge: Edge) -> None:
     assert edge.row("gone")["stot"] == "0"
     assert edge.shares(6) == {"s1": 2, "s2": 2, "s3": 2}
     assert "A server of the configuration files cannot be removed at runtime" in edge.delete("kept")
+
+
+def test_workers_that_had_nothing_to_check_begin_with_the_first_server_that_comes(
+    edge: Edge,
+) -> None:
+    """No line of the file has a check; two servers in a row are checked by two workers."""
+    for name in ("n0", "n1"):
+        assert edge.add(name, "s1", "check inter 1s") == ADDED
+        edge.patient(f"enable health edge/{name}")
+        edge.patient(f"enable server edge/{name}")
+    for name in ("n0", "n1"):
+        wait_for(
+            lambda name=name: edge.row(name)["check_status"] == "L4OK",
+            PATIENCE_SECONDS,
+            f"{name} is checked",
+        )

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+import msgspec
 
 from proxy.config.text.messages import ConfigError
 
 
-@dataclass(frozen=True, slots=True)
-class ArgumentShape:
+class ArgumentShape(msgspec.Struct, frozen=True):
     """`least` to `most` arguments; if `lenient`, HAProxy ignores surplus ones.
 
     `form` is a pattern for each argument, `expected` the same in words. `options` are the words
@@ -28,7 +28,7 @@ class ArgumentShape:
     form: str = ""
     expected: str = ""
     joined: bool = False  # `form` is for all of them together
-    options: Mapping[str, int] = field(default_factory=dict)
+    options: Mapping[str, int] = msgspec.field(default_factory=dict)
     before: int = 0
 
     def fitting(self, arguments: tuple[str, ...], described: str) -> int:

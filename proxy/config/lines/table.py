@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+import msgspec
 
 from proxy.config.lines.shapes import ArgumentShape
 from proxy.config.model.settings import Origin
@@ -49,8 +50,7 @@ class Prefix(enum.Enum):
     DEFAULT = "default"
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
+class Statement(msgspec.Struct, frozen=True):
     """One line on its way to a handler; `words[0]` is the keyword itself."""
 
     origin: Origin
@@ -111,8 +111,7 @@ class Statement:
 Handler = Callable[[Statement, D], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Word(Generic[D]):
+class Word(msgspec.Struct, Generic[D], frozen=True):
     """One entry of a table; `advice` completes the message of the kinds that have no handler."""
 
     kind: Treatment

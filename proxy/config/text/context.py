@@ -10,7 +10,8 @@ import grp
 import pwd
 import socket
 from collections.abc import Callable, MutableMapping
-from dataclasses import dataclass, field
+
+import msgspec
 
 from proxy.config.model.tls import PemFile
 from proxy.config.text.messages import ConfigError, Messages
@@ -26,8 +27,7 @@ _SOCKET_FAMILIES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class UnixBind:
+class UnixBind(msgspec.Struct, frozen=True):
     """`unix-bind`: the defaults for Unix sockets of later lines."""
 
     prefix: str = ""
@@ -36,8 +36,7 @@ class UnixBind:
     group: int | None = None  # gid
 
 
-@dataclass(slots=True)
-class Context:
+class Context(msgspec.Struct):
     """The look-ups, messages and variables of one load."""
 
     messages: Messages
@@ -47,8 +46,8 @@ class Context:
     resolv_conf: str = RESOLV_CONF
     unix_bind: UnixBind = UnixBind()  # of the lines so far
     default_path: str = ""  # `config`, `parent` or `origin <folder>`; empty: the working directory
-    bases: dict[str, str] = field(default_factory=dict)  # `ca-base`, `crt-base`, by word
-    authorities: dict[str, PemFile] = field(default_factory=dict)  # read so far, by path
+    bases: dict[str, str] = msgspec.field(default_factory=dict)  # `ca-base`, `crt-base`, by word
+    authorities: dict[str, PemFile] = msgspec.field(default_factory=dict)  # read so far, by path
 
 
 def resolve_with_libc(name: str, family: Family) -> str | None:

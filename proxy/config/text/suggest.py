@@ -7,7 +7,6 @@ one without.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator
 
 NEAR = 0.6  # the least share of matching characters for a hint
@@ -17,7 +16,9 @@ LENGTH_MAX = 64  # characters that are compared
 
 def hint(unknown: str, known: Iterable[str]) -> str:
     """`; did you mean 'balance' maybe ?`, or "" when no known word is near."""
-    near = difflib.get_close_matches(unknown[:LENGTH_MAX], known, n=1, cutoff=NEAR)
+    from difflib import get_close_matches  # noqa: PLC0415 - few files have an unknown word
+
+    near = get_close_matches(unknown[:LENGTH_MAX], known, n=1, cutoff=NEAR)
     return f"; did you mean '{near[0]}' maybe ?" if near else ""
 
 

@@ -1,14 +1,17 @@
 """From the settings of a section to the dialect of its checks.
 
 Owns the steps of `redis-check`, and which file has each of the other options. A section's script
-or conversation is made once for all its servers; one check is one run of it.
+or conversation is made once for all its servers; one check is one run of it. Few configurations
+check in several ways, so each is imported where a section wants it: by `load`, before a fork.
 """
 
 from __future__ import annotations
 
+import importlib
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 from proxy.config.model.checks import (
     CheckRules,
@@ -27,18 +30,29 @@ from proxy.config.model.checks import (
     TcpCheck,
 )
 from proxy.config.model.settings import ProxyHeader
-from proxy.health.dialect import ldap, mail, mysql, pgsql, tls_hello
 from proxy.health.dialect.connect_only import CONNECT_ONLY
-from proxy.health.dialect.conversation import Conversation
-from proxy.health.dialect.http import HttpRun, HttpScript
-from proxy.health.dialect.script import Script
 from proxy.health.dialect.seam import Dialect, Subject
 from proxy.lists.changing.kinds import Lists
 from proxy.rules.forms import Forms, forms_of
 from shm.check_status import CheckStatus
 from shm.segment import Segment
 
+if TYPE_CHECKING:
+    from proxy.health.dialect.conversation import Conversation
+    from proxy.health.dialect.http import HttpScript
+    from proxy.health.dialect.script import Script
+
 Factory = Callable[[], Dialect]
+MODULES = {  # of this folder
+    HttpCheck: "http",
+    LdapCheck: "ldap",
+    MysqlCheck: "mysql",
+    PgsqlCheck: "pgsql",
+    RedisCheck: "script",
+    SmtpCheck: "mail",
+    SslHelloCheck: "tls_hello",
+    TcpCheck: "script",
+}
 
 REDIS = (
     SendStep(1, b"*1\r\n$4\r\nPING\r\n"),
@@ -50,6 +64,12 @@ REDIS = (
         on_success="Redis server is ok",
     ),
 )
+
+
+def load(rules: CheckRules) -> None:
+    """Import what the checks of a section take; raises ImportError."""
+    if type(rules) in MODULES:
+        importlib.import_module(f"proxy.health.dialect.{MODULES[type(rules)]}")
 
 
 def connect_only() -> Dialect:
@@ -95,11 +115,15 @@ class Dialects:
             return connect_only
         key = backend_index, header
         if isinstance(rules, HttpCheck):
+            from proxy.health.dialect.http import HttpRun, HttpScript  # noqa: PLC0415 - as wanted
+
             if key not in self._http:
                 forms = self._forms(rules)
                 self._http[key] = HttpScript(rules, header=header, forms=forms)
             return partial(HttpRun, self._http[key], subject)
         if isinstance(rules, TcpCheck):
+            from proxy.health.dialect.script import Script  # noqa: PLC0415 - as wanted
+
             if key not in self._scripts:
                 forms = self._forms(rules)
                 self._scripts[key] = Script(rules.steps, header=header, numbered=True, forms=forms)
@@ -124,15 +148,29 @@ class Dialects:
 
 def _factory(rules: NamedCheck, header: ProxyHeader) -> Factory:
     if isinstance(rules, RedisCheck):
+        from proxy.health.dialect.script import Script  # noqa: PLC0415 - as wanted
+
         return Script(REDIS, header=header, numbered=False).run
     if isinstance(rules, SslHelloCheck):
+        from proxy.health.dialect import tls_hello  # noqa: PLC0415 - as wanted
+
         return lambda: tls_hello.conversation(int(time.time())).run()
     return _conversation(rules).run
 
 
 def _conversation(rules: SmtpCheck | MysqlCheck | PgsqlCheck | LdapCheck) -> Conversation:
     if isinstance(rules, SmtpCheck):
+        from proxy.health.dialect import mail  # noqa: PLC0415 - as wanted
+
         return mail.conversation(rules)
     if isinstance(rules, MysqlCheck):
+        from proxy.health.dialect import mysql  # noqa: PLC0415 - as wanted
+
         return mysql.conversation(rules)
-    return pgsql.conversation(rules) if isinstance(rules, PgsqlCheck) else ldap.conversation()
+    if isinstance(rules, PgsqlCheck):
+        from proxy.health.dialect import pgsql  # noqa: PLC0415 - as wanted
+
+        return pgsql.conversation(rules)
+    from proxy.health.dialect import ldap  # noqa: PLC0415 - as wanted
+
+    return ldap.conversation()

@@ -6,7 +6,7 @@ Owns its options. A line holds for the lines after it, as in HAProxy; the option
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from proxy.config.drafts import GlobalDraft
 from proxy.config.lines.proxy.bind import OWNER_MAX, parse_mode

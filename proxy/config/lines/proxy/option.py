@@ -5,7 +5,7 @@ Owns the table of options. An option that is on or off sets one field of the dra
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from proxy.config.drafts import ProxyDraft, ProxyKind
 from proxy.config.lines.http import HTTP_LOG_OPTIONS, HTTP_OPTIONS
