@@ -119,7 +119,8 @@ def real_entries() -> Entries:
     from proxy.worker.process import run as run_worker  # noqa: PLC0415
 
     def resolverd(runtime: Runtime) -> object:
-        from resolverd.daemon import run as run_resolverd  # noqa: PLC0415 (not every file)
+        from proxy.members.resolved import ResolvedMembers  # noqa: PLC0415 (not every file)
+        from resolverd.daemon import run as run_resolverd  # noqa: PLC0415 (likewise)
 
         bells = runtime.bells
         return run_resolverd(
@@ -132,6 +133,7 @@ def real_entries() -> Entries:
             ring_control=lambda: ring((bells.control,)),
             resolv_conf=runtime.resolv_conf,
             check_orders=runtime.check_orders,
+            members=ResolvedMembers(runtime.segment),
         )
 
     def runner(runtime: Runtime) -> object:

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 
 from proxy.config.model.settings import Proxy, Server
 from proxy.control.command import Answer, Command, CommandError, Level, Piece
-from proxy.control.commands.members.applied import Applied, told
 from proxy.control.commands.members.line import AddedLine, accepted_words, read_line
 from proxy.control.commands.members.slots import Slots
 from proxy.control.commands.set_server import SetServer
@@ -79,16 +78,16 @@ class MemberOrders:
         """`add server <backend>/<server> <words of a server line>`."""
         proxy, name = self._place(words)
         assert proxy.backend_index is not None
-        line = read_line(proxy, name, words[1:])
+        line = read_line(proxy, name, words[1:], self._report.settings.resolverd)
         if self._slots.free(proxy.backend_index) is None:
             yield from self._slots.recycle(proxy.backend_index)
             self._place(words)  # another order may have come in between
         server, change = self._publish(line)
         runtime = self._report.runtime
         runtime.log(LogLevel.NOTICE, f"server {proxy.name}/{server.name}: {ADDED}")
-        applied = Applied(runtime.segment, change)
+        applied = self._slots.applied(server.slot, change)
         yield applied
-        yield f"{ADDED}\n{told(applied.behind)}"
+        yield f"{ADDED}\n{applied.told()}"
 
     def _place(self, words: list[str]) -> tuple[Proxy, str]:
         """The backend and the name of a new server; raises CommandError."""
@@ -123,7 +122,8 @@ class MemberOrders:
         encoded = encode_member(server)
         if len(encoded) > LINE_BYTES_MAX:
             raise CommandError(f"The line of server {server.name} is too long.")
-        self._slots.address(slot, server.address, server.port)
+        self._slots.address(server)
+        self._orders.names.publish(slot, "", now_ms())
         self._orders.writer.publish(
             slot, AdminState(int(line.administration), -1, None, 0, 0, now_ms())
         )
@@ -132,7 +132,7 @@ class MemberOrders:
         change = writer.add(slot, encoded, static_state(server))
         self._slots.taken(proxy.backend_index, slot)
         self._follow()
-        self._report.runtime.bells.ring_table()
+        self._slots.ring(slot)
         return server, change
 
     def _number(self, line: AddedLine) -> int:
@@ -183,4 +183,4 @@ class MemberOrders:
         self._report.runtime.log(LogLevel.NOTICE, f"server {proxy.name}/{server.name}: {DELETED}")
         yield applied
         yield from self._slots.recycle(proxy.backend_index)
-        yield f"{DELETED}\n{told(applied.behind)}"
+        yield f"{DELETED}\n{applied.told()}"
