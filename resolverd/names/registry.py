@@ -192,7 +192,17 @@ class NameRegistry:
         self._orders.pop(slot, None)
         self.release(slot)
         self.served.drop(slot)
+        key = self._home.pop(slot, None)
+        if key is not None and key not in self._home.values():
+            self._abandon(key)
         self.settle(now_ms)
+
+    def _abandon(self, key: int) -> None:
+        """A name of the configuration has lost the last server whose line has it."""
+        name = self[key]
+        assert isinstance(name, ResolvedName), "servers of a label are not deleted"
+        name.abandon()
+        self._unsettled[key] = None
 
     def need(self, server: ResolvedServer, name: str, now_ms: int, since_ms: int = 0) -> None:
         """Feed the server of a label from a host name; as for `ResolvedName.join`."""

@@ -343,9 +343,8 @@ def test_a_reload_keeps_what_the_file_has_by_then(edge: Edge) -> None:
     edge.nameserver.set(NAME, "A", replace(records(), silent=True))
     edge.reload(f"    server kept {NAME}:{edge.port_of_servers} resolvers r1")
     assert edge.addresses() == {"kept": ADDRESSES[0]}
-    assert "server edge/gone, added at run time, is not in the files" in (
-        edge.program.output.read_text()
-    )
+    gone = "server edge/gone, added at run time, is not in the files"
+    wait_for(lambda: gone in edge.program.output.read_text(), PATIENCE_SECONDS, "the log says so")
     assert OTHER not in edge.program.ask("show resolution")
     edge.nameserver.set(NAME, "A", records(ADDRESSES[2]))
     edge.wait(kept=ADDRESSES[2])

@@ -1,8 +1,9 @@
 """`add server` and `del server`: servers that come and go while the program runs.
 
-As in HAProxy 2.6 an added server begins in maintenance, its checks suspended, and only one in
-maintenance, without sessions, can be deleted. Everything that makes a server a member is written
-before the change that says so (shm/members.pxd); answers come when all workers go by it.
+As in HAProxy an added server begins in maintenance, its checks suspended, and only one in
+maintenance, without sessions, can be deleted: an added one, or one of the files. Everything that
+makes a server a member is written before the change that says so (shm/members.pxd); answers come
+when all workers go by it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from proxy.config.model.settings import Proxy, Server
 from proxy.control.command import Answer, Command, CommandError, Level, Piece
 from proxy.control.commands.members.line import AddedLine, accepted_words, read_line
+from proxy.control.commands.members.needed import refuse_needed
 from proxy.control.commands.members.slots import Slots
 from proxy.control.commands.set_server import SetServer
 from proxy.control.rows.observation import MAINT_MASK, Observed
@@ -30,10 +32,6 @@ STATIC = "Backend must use a dynamic load balancing to support dynamic servers."
 TAKEN = "Already exists a server with the same name in backend."
 NOT_IN_MAINTENANCE = "Only servers in maintenance mode can be deleted."
 CONNECTED = "Server still has connections attached to it, cannot remove it."
-IN_FILE = (
-    "A server of the configuration files cannot be removed at runtime: leave it in maintenance, or "
-    "take its line out and reload."
-)
 
 
 class MemberOrders:
@@ -45,7 +43,7 @@ class MemberOrders:
         self._orders = orders
         self._members = members
         runtime = report.runtime
-        self._slots = Slots(runtime.segment, runtime.bells)
+        self._slots = Slots(runtime.segment, runtime.bells, report.servers.backends)
         self._follow()  # a predecessor may have left a change without its announcement
 
     def commands(self) -> list[Command]:
@@ -68,7 +66,7 @@ class MemberOrders:
             Command(
                 ("del", "server"),
                 "<bk>/<srv>",
-                "delete a server that was added and is in maintenance",
+                "delete a server that is in maintenance",
                 Level.ADMIN,
                 self.delete,
             ),
@@ -165,7 +163,7 @@ class MemberOrders:
     def _not_yet(self, observed: Observed) -> str:
         """The same of a server that there is."""
         if not observed.server.added:
-            raise CommandError(IN_FILE)
+            refuse_needed(observed.proxy, observed.server, self._report)
         if not observed.admin.flags & MAINT_MASK:
             raise CommandError(NOT_IN_MAINTENANCE)
         return "" if self._slots.writer.quiet(observed.server.slot) else CONNECTED

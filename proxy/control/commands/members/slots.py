@@ -3,18 +3,19 @@
 A slot that never had a server comes first. One whose server was deleted is free once no generation
 of the program has a session there, all workers have forgotten what they counted of it, and
 resolverd writes there no more. A successor of this process finds in the segment how far each has
-come.
+come. The slot of a server of the files stays empty until a reload.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from proxy.config.model.settings import Server
+from proxy.config.model.settings import Proxy, Server
 from proxy.control.command import Piece
 from proxy.control.commands.members.applied import Applied
 from proxy.runtime import Bells, now_ms, ring
+from proxy.server_table import spare_slots
 from shm.members import MemberReader, MemberState, MemberWriter
 from shm.segment import Segment
 from shm.slots import SlotTableReader, SlotTableWriter
@@ -26,8 +27,10 @@ LOOKED_MAX = 16  # slots that wait to be free, for one order
 class Slots:
     """The slots of all backends, as control changes them."""
 
-    def __init__(self, segment: Segment, bells: Bells) -> None:
+    def __init__(self, segment: Segment, bells: Bells, backends: Sequence[Proxy]) -> None:
+        """`backends` by their index."""
         self.writer = MemberWriter(segment)
+        self._backends = backends
         self._segment = segment
         self._bells = bells
         self._records = SlotTableWriter(segment)
@@ -41,6 +44,8 @@ class Slots:
             if member.state == MemberState.FREE:
                 self._freed.setdefault(backend, deque()).append(member.slot)
             elif member.state in (MemberState.DELETED, MemberState.EMPTIED):
+                if not self._is_spare(backend, member.slot):
+                    continue
                 self._wait(backend, member.slot, member.change)
                 if member.state == MemberState.EMPTIED:
                     self._emptied.add(member.slot)
@@ -48,6 +53,9 @@ class Slots:
     def _wait(self, backend: int, slot: int, change: int) -> None:
         self._waiting.setdefault(backend, deque()).append(slot)
         self._changes[slot] = change
+
+    def _is_spare(self, backend: int, slot: int) -> bool:
+        return slot in spare_slots(self._backends[backend])
 
     def free(self, backend: int) -> int | None:
         """A slot that may have a server now; None if none is free."""
@@ -83,7 +91,8 @@ class Slots:
         change = self.writer.delete(slot)
         if not self._is_resolved(slot):  # else the record is resolverd's until it goes by this
             self._put(slot, None, 0, SlotFlag(0))
-        self._wait(backend, slot, change)
+        if self._is_spare(backend, slot):
+            self._wait(backend, slot, change)
         self.ring(slot)
         return self.applied(slot, change, in_relays=True)
 
