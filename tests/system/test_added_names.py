@@ -175,6 +175,8 @@ def test_a_name_feeds_an_added_server_and_is_dropped_with_it(edge: Edge) -> None
     asked, others = len(edge.nameserver.asked(NAME)), len(edge.nameserver.asked(OTHER))
     edge.nameserver.wait_queries(others + 3, OTHER)
     assert len(edge.nameserver.asked(NAME)) == asked
+    edge.delete("s1")  # whose `resolvers` are of `default-server`
+    assert OTHER not in edge.program.ask("show resolution")
 
 
 def test_two_added_servers_share_one_name(edge: Edge) -> None:
@@ -342,6 +344,8 @@ def test_a_reload_keeps_what_the_file_has_by_then(edge: Edge) -> None:
     edge.wait(kept=ADDRESSES[0], gone=ADDRESSES[1])
     edge.nameserver.set(NAME, "A", replace(records(), silent=True))
     edge.reload(f"    server kept {NAME}:{edge.port_of_servers} resolvers r1")
+    asked = len(edge.nameserver.asked(NAME))
+    edge.nameserver.wait_queries(asked + 10, NAME)  # two runs without an answer: the hold goes on
     assert edge.addresses() == {"kept": ADDRESSES[0]}
     gone = "server edge/gone, added at run time, is not in the files"
     wait_for(lambda: gone in edge.program.output.read_text(), PATIENCE_SECONDS, "the log says so")
