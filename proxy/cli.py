@@ -115,12 +115,12 @@ def _refuse(text: str, status: int = 1) -> int:
 def real_entries() -> Entries:
     """What the children run; imported here, so that -c and -v stay quick."""
     from proxy.control.process import run as run_control  # noqa: PLC0415
+    from proxy.members.resolved import ResolvedMembers  # noqa: PLC0415
     from proxy.supervisor.preload import preload  # noqa: PLC0415
     from proxy.worker.process import run as run_worker  # noqa: PLC0415
 
     def resolverd(runtime: Runtime) -> object:
-        from proxy.members.resolved import ResolvedMembers  # noqa: PLC0415 (not every file)
-        from resolverd.daemon import run as run_resolverd  # noqa: PLC0415 (likewise)
+        from resolverd.daemon import run as run_resolverd  # noqa: PLC0415 (not every file)
 
         bells = runtime.bells
         return run_resolverd(
