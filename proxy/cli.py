@@ -128,7 +128,8 @@ def real_entries() -> Entries:
         return run_control(runtime, elders)
 
     def resolverd(runtime: Runtime) -> object:
-        from resolverd.daemon import run as run_resolverd  # noqa: PLC0415 (not every file)
+        from proxy.members.resolved import ResolvedMembers  # noqa: PLC0415 (not every file)
+        from resolverd.daemon import run as run_resolverd  # noqa: PLC0415 (likewise)
 
         bells = runtime.bells
         return run_resolverd(
@@ -141,6 +142,7 @@ def real_entries() -> Entries:
             ring_control=lambda: ring((bells.control,)),
             resolv_conf=runtime.resolv_conf,
             check_orders=runtime.check_orders,
+            members=ResolvedMembers(runtime.segment),
         )
 
     def runner(runtime: Runtime) -> object:

@@ -27,12 +27,16 @@ class Families:
                 self._trackers.setdefault(server.tracked_slot, []).append(server.slot)
 
     def of(self, slot: int) -> Iterator[int]:
-        """A server, then its trackers: the last of the file first, each with its own ones."""
+        """A server, then its trackers: the last of the file first, each with its own ones.
+
+        A tracker may have been deleted meanwhile.
+        """
         waiting = [slot]
         while waiting:
             member = waiting.pop()
             yield member
-            waiting += self._trackers.get(member, ())
+            trackers = self._trackers.get(member, ())
+            waiting += (each for each in trackers if self._servers.get(each) is not None)
 
     def stands(self, slot: int) -> dict[int, Stand]:
         """How all of them stand; raises BlockingIOError."""

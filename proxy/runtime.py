@@ -153,8 +153,10 @@ class Runtime(msgspec.Struct, frozen=True):
 
     @property
     def has_resolverd(self) -> bool:
-        """Whether names or state files give a resolverd something to do."""
+        """Whether names or state files give a resolverd something to do, or servers to come may."""
         named = self.settings.resolverd
+        if named.sections and any(backend.spare_slots for backend in self.servers.backends):
+            return True
         return bool(named.resolutions or named.addressed or self.state_files)
 
     @property

@@ -83,9 +83,16 @@ class ServerTable:
             if changed is None:
                 raise KeyError(slot)
             return changed
+        server = self._configured(slot)
+        if server is None:
+            raise KeyError(slot)
+        return server
+
+    def _configured(self, slot: int) -> Server | None:
+        """The server that the files have in this slot."""
         number = bisect_right(self._firsts, slot) - 1
         if number < 0 or slot - self._firsts[number] >= len(self._laid[number]):
-            raise KeyError(slot)
+            return None
         return self._laid[number][slot - self._firsts[number]]
 
     def add(self, server: Server) -> None:
@@ -110,6 +117,13 @@ class ServerTable:
     def added(self) -> Iterator[Server]:
         """Those that were added at run time."""
         return (server for server in self._changed.values() if server is not None)
+
+    def deleted(self) -> Iterator[Server]:
+        """Those of the files that were deleted at run time, by slot: no other gets such a slot."""
+        for slot in sorted(self._changed):
+            server = self._configured(slot)
+            if server is not None:
+                yield server
 
     def copy(self) -> ServerTable:
         """Another one with the same servers."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 import functools
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -105,7 +106,7 @@ class ResolversSection(msgspec.Struct, frozen=True):
     followed: Followed | None = None
 
 
-class ResolvedServer(msgspec.Struct, frozen=True):
+class ResolvedServer(msgspec.Struct, frozen=True, omit_defaults=True):
     """One server whose address comes from a resolution.
 
     `slot` is its position in the segment, `port` the configured one (used with A/AAAA; an SRV
@@ -136,7 +137,7 @@ class ResolvedServer(msgspec.Struct, frozen=True):
 NO_ROW = -1
 
 
-class ResolutionSettings(msgspec.Struct, frozen=True):
+class ResolutionSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     """One resolution: all servers that share section, name, preferred family and options (S8).
 
     `index` is its row in the segment's resolution records (NO_ROW: none). `name` is lower case,
@@ -165,7 +166,7 @@ class ResolverdSettings(msgspec.Struct, frozen=True):
     sections: tuple[ResolversSection, ...] = ()
     resolutions: tuple[ResolutionSettings, ...] = ()
     families: tuple[Family, ...] = (Family.IPV4, Family.IPV6)  # dns-accept-family, resolved
-    # servers with an address and `resolvers`: the settings of a name that the operator may order;
+    # servers with an address and `resolvers`: the settings of a name that an operator may order;
     # `index` is NO_ROW, `name` empty, `servers` this one
     addressed: tuple[ResolutionSettings, ...] = ()
 
@@ -180,6 +181,24 @@ class ResolverdSettings(msgspec.Struct, frozen=True):
             ]
             rows += len(fixed) + (followed.rows if followed else 0)
         return rows
+
+
+class MemberNews(NamedTuple):
+    """What came and went since the last look: first `gone`, then `come`."""
+
+    gone: list[int]  # slots
+    come: list[ResolutionSettings]  # of one server each, `index` NO_ROW
+
+
+class ComingServers(Protocol):
+    """Servers with `resolvers` that come and go at run time."""
+
+    @property
+    def seen(self) -> int:
+        """The last change that `news` has told of."""
+
+    def news(self) -> MemberNews:
+        """What has changed since the last look, at first since the start."""
 
 
 class StateServer(msgspec.Struct, frozen=True):

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from resolverd.board import Board
-from resolverd.config import ResolverdSettings, ResolversSection
+from resolverd.config import MemberNews, ResolverdSettings, ResolversSection
 from resolverd.dns.answer import Answer, QueryType, Question
 from resolverd.explain.answers import Accounts
 from resolverd.explain.views import Views
@@ -238,6 +238,14 @@ class Core:
     def ordered(self, slot: int, name: str, now_ms: int) -> None:
         """Apply an order of the operator: the server's name, "" for the one of its line."""
         self.names.order(slot, name, now_ms)
+        self._schedule_new()
+
+    def follow_members(self, news: MemberNews, now_ms: int) -> None:
+        """Servers have come and gone at run time."""
+        for slot in news.gone:
+            self.names.go(slot, now_ms)
+        for settings in news.come:
+            self.names.come(settings, now_ms)
         self._schedule_new()
 
     def follow(self, section: ResolversSection) -> None:

@@ -31,6 +31,7 @@ import uvloop
 
 from resolverd.board import SegmentBoard
 from resolverd.config import (
+    ComingServers,
     LinkedFile,
     ResolvedServer,
     ResolverdSettings,
@@ -83,21 +84,22 @@ def run(
     ring_control: Callable[[], None] | None = None,
     resolv_conf: LinkedFile | None = None,
     check_orders: CheckOrders | None = None,
+    members: ComingServers | None = None,
 ) -> NoReturn:
     """Run resolverd until the process is killed.
 
     `doorbell_fd` is the eventfd that workers write to after a request for a resolution; `ring`
     wakes the workers after a change of a slot, `ring_control` wakes control after an answer to its
-    question; `state_files` are kept up to date, with `check_orders` in them, `resolv_conf` is
-    followed. Raises SecondWriterError while another process writes slots, RuntimeError when a
-    callback has raised.
+    question; `state_files` are kept up to date, with `check_orders` in them, `resolv_conf` and
+    `members` are followed. Raises SecondWriterError while another process writes slots,
+    RuntimeError when a callback has raised.
     """
     take_role(segment.fd, SLOT_WRITER)
     loop = uvloop.new_event_loop()
     daemon = Daemon(settings, segment, doorbell_fd, ring, log=log, loop=loop)
     gc.freeze()  # and what is made behind the gate is collected without these
     wait_at_gate(ProcessSelf(segment, segment.shape.resolverd_process), doorbell_fd)
-    daemon.ring_control = ring_control
+    daemon.ring_control, daemon.members = ring_control, members
     if resolv_conf is not None:
         daemon.follow(resolv_conf)
     daemon.start()
@@ -128,6 +130,7 @@ class Daemon:
         self._segment = segment
         self._writers: list[StateWriter] = []
         self.ring_control: Callable[[], None] | None = None
+        self.members: ComingServers | None = None  # none come or go
         self._mail = MailReceiver(segment)
         self._doorbell_fd = doorbell_fd
         self._ring = ring
@@ -199,6 +202,7 @@ class Daemon:
         self._orders = NameOrderWatch(self._segment)
         slots = array("I", range(self._segment.shape.slots))
         self._core.begin(now_ms(), self._revisions.moved(slots, 0, len(slots)))
+        self._follow_members(now_ms())
 
     def answered(self, key: int, nameserver: str, query_type: QueryType, answer: Answer) -> None:
         """A nameserver has answered an open attempt."""
@@ -282,12 +286,22 @@ class Daemon:
             self._look_timer.cancel()
             self._look_timer = None
         now = now_ms()
-        for slot in self._orders.changes():
+        ordered = self._orders.changes()
+        self._follow_members(now)  # after that: a server is there before an order about it
+        for slot in ordered:
             self._core.ordered(slot, self._names.order(slot).name, now)
         for failure in self._requests.changes():
             kind = Trigger.CONNECT_TIMEOUT if failure.timeouts else Trigger.CONNECT_REFUSED
             self._core.connect_failed(failure.slot, kind, failure.began_ms, now)
         self._arm()
+
+    def _follow_members(self, now: int) -> None:
+        """Go by the servers that were added or deleted, and say so: control waits for it."""
+        if self.members is not None:
+            news = self.members.news()
+            if any(news):
+                self._core.follow_members(news, now)
+            self._process.applied(self.members.seen)
 
     def _answer_mail(self) -> None:
         """Answer the question of control, if there is one; no question may end the process."""

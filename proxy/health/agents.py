@@ -130,6 +130,14 @@ class Agents:
             due_ms = first_due_ms(self._began_ms, span_ms, server.position, server.count)
         self._timetable.place(slot, due_ms)
 
+    def drop(self, slot: int) -> None:
+        """Ask the agent of a server no more, which was deleted; it may have none."""
+        asked = self._asked.pop(slot, None)
+        if asked is not None:
+            self._timetable.forget(slot)
+            if asked.attempt is not None:
+                self._connects.abandon(asked.attempt)
+
     def look(self, slot: int) -> None:
         """Orders may have changed: obey them."""
         asked = self._asked[slot]

@@ -125,6 +125,7 @@ class PartChecker(Rounds[A]):
     def drop(self, slot: int) -> None:
         """Check a server no more, which was deleted; what is under way comes to nothing."""
         self._observation.drop(slot)
+        self._agents.drop(slot)
         self._new = deque(server for server in self._new if server.slot != slot)
         while slot in self._changed:
             self._changed.remove(slot)

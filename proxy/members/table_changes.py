@@ -81,14 +81,30 @@ def members_now(servers: ServerTable, segment: Segment) -> ServerTable:
 
 
 def members_left(old: ServerTable, new: ServerTable) -> Iterator[str]:
-    """A line for each server that was added at run time, and is not in the files of `new`."""
-    backends = {proxy.name: proxy for proxy in new.backends}
-    names: dict[str, set[str]] = {}
+    """A line for each server that came or went at run time, where the files of `new` differ."""
+    members = _NamesOf(new)
     for server in old.added():
         backend = old.backends[server.backend_index].name
-        if backend not in names:
-            members = new.of(backends[backend]) if backend in backends else ()
-            names[backend] = {member.name for member in members}
-        if server.name not in names[backend]:
+        if server.name not in members[backend]:
             name = f"{backend}/{server.name}"
             yield f"server {name}, added at run time, is not in the files: it is gone"
+    former = _NamesOf(old)  # another may have been added in place of a deleted one
+    for server in old.deleted():
+        backend = old.backends[server.backend_index].name
+        if server.name in members[backend] - former[backend]:
+            name = f"{backend}/{server.name}"
+            yield f"server {name}, deleted at run time, is in the files: it is there again"
+
+
+class _NamesOf(dict[str, set[str]]):
+    """The names of the servers of each backend, found when they are asked for."""
+
+    def __init__(self, table: ServerTable) -> None:
+        self._table = table
+        self._backends = {proxy.name: proxy for proxy in table.backends}
+
+    def __missing__(self, backend: str) -> set[str]:
+        proxy = self._backends.get(backend)
+        members = () if proxy is None else self._table.of(proxy)
+        self[backend] = {member.name for member in members}
+        return self[backend]

@@ -27,9 +27,9 @@ MODULES = (
     "proxy.worker.process",
 )
 SERVICES = {  # beside workers
-    "control": "proxy.control.process",
-    "resolverd": "resolverd.daemon",
-    "runner": "proxy.runner.process",
+    "control": ("proxy.control.process",),
+    "resolverd": ("resolverd.daemon", "proxy.members.resolved"),
+    "runner": ("proxy.runner.process",),
 }
 MASTER = "proxy.master.process"
 CODECS = ("ascii", "idna", "latin-1", "punycode", "utf-8")
@@ -53,7 +53,8 @@ def preload_for(runtime: Runtime) -> None:
 
 def preload_service(name: str, runtime: Runtime) -> None:
     """Import what this other process of the generation needs; raises ImportError."""
-    _load(SERVICES[name])
+    for module in SERVICES[name]:
+        _load(module)
     if name == "control" and runtime.service_sockets:
         _load("proxy.control.http.serving")
 

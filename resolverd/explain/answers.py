@@ -222,6 +222,8 @@ class Accounts:
         if key < self._configured:
             return "configuration"
         slots = self._names[key].assignment.slots
+        if any(self._names.is_added(slot) for slot in slots):
+            return "added server"
         return "order" if any(self._names.ordered(slot) for slot in slots) else "target"
 
     def _next_cause(self, key: int) -> str:

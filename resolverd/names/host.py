@@ -129,6 +129,11 @@ class ResolvedName:
         """Remove a server."""
         self.assignment.leave(slot)
 
+    def abandon(self) -> None:
+        """No line has the name any more: it goes with its last server, its record at once."""
+        self.permanent = False
+        self.counts.abandon()
+
     @property
     def needed(self) -> bool:
         """Whether the name is still to be resolved."""

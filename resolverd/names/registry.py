@@ -2,9 +2,10 @@
 
 Owns which name feeds which server: a server has the name of its line, or one that an operator
 ordered instead, also where its line has an address; a server of an SRV label has the label, and
-the target of its record where that came without an address. All servers with the same section,
-name, family and options share one resolution. A target or an ordered name without a server is
-dropped. Opens no socket, reads no clock, knows no schedule.
+the target of its record where that came without an address. Servers come and go at run time. All
+servers with the same section, name, family and options share one resolution. A target, an ordered
+name or that of an added server is dropped when it has no server. Opens no socket, reads no clock,
+knows no schedule.
 
 The names of the configuration are made at once, while a predecessor may still write its records.
 From `begin` on the records are this process's. Labels and orders, on which other names depend, are
@@ -65,7 +66,8 @@ class NameRegistry:
         self._fed_by: dict[int, int] = {}  # slot -> key of the host name that feeds it
         self._home: dict[int, int] = {}  # slot -> key of the name in its line
         self._unsettled: dict[int, None] = {}
-        self._addressed = {each.servers[0].slot: each for each in settings.addressed}
+        # of servers whose line has no resolution of the configuration: an address, or added
+        self._apart = {each.servers[0].slot: each for each in settings.addressed}
         self._orders: dict[int, str] = {}
         self._next_key = 1 + max((each.index for each in settings.resolutions), default=-1)
         self._begun_ms = now_ms
@@ -84,8 +86,8 @@ class NameRegistry:
                 self.served.take(self.served[slot].server, name)
         for slot in self.served.renamed():  # all are made: an order may name any of them
             self[self._home[slot]]
-        for each in self._addressed.values():
-            self._take_addressed(each, now_ms)
+        for each in self._apart.values():
+            self._take_apart(each, now_ms)
         for each in self._services:
             self._take_service(each, now_ms)
 
@@ -133,6 +135,10 @@ class NameRegistry:
         """The name that an operator ordered for the server, "" for none."""
         return self._orders.get(slot, "")
 
+    def is_added(self, slot: int) -> bool:
+        """Whether the server was added at run time and has the name of its line."""
+        return slot in self._apart and bool(self._apart[slot].name) and not self.ordered(slot)
+
     def follow(self, section: ResolversSection) -> None:
         """A section has other nameservers, or another search list."""
         self._sections[section.name] = section
@@ -157,6 +163,8 @@ class NameRegistry:
         self.served.rename(slot, name, name or home.name, now_ms)
         if name:
             self._feed(server, home, name, now_ms, 0)
+        elif home.name and slot in self._apart:
+            self._feed(server, home, home.name, now_ms, 0)
         elif slot in self._home:
             own = self[self._home[slot]]
             assert isinstance(own, ResolvedName)
@@ -167,10 +175,34 @@ class NameRegistry:
 
     def _home_of(self, slot: int) -> ResolutionSettings | None:
         """The settings of the server's name; None for a server of a label, or without a name."""
-        if slot in self._addressed:
-            return self._addressed[slot]
+        if slot in self._apart:
+            return self._apart[slot]
         home = self._by_key.get(self._home.get(slot, NO_ROW))
         return home.settings if isinstance(home, ResolvedName) else None
+
+    def come(self, settings: ResolutionSettings, now_ms: int) -> None:
+        """A server was added at run time: its settings, `name` empty where it has an address."""
+        self._apart[settings.servers[0].slot] = settings
+        self._take_apart(settings, now_ms)
+        self.settle(now_ms)
+
+    def go(self, slot: int, now_ms: int) -> None:
+        """The server of this slot was deleted: it has no name any more."""
+        self._apart.pop(slot, None)
+        self._orders.pop(slot, None)
+        self.release(slot)
+        self.served.drop(slot)
+        key = self._home.pop(slot, None)
+        if key is not None and key not in self._home.values():
+            self._abandon(key)
+        self.settle(now_ms)
+
+    def _abandon(self, key: int) -> None:
+        """A name of the configuration has lost the last server whose line has it."""
+        name = self[key]
+        assert isinstance(name, ResolvedName), "servers of a label are not deleted"
+        name.abandon()
+        self._unsettled[key] = None
 
     def need(self, server: ResolvedServer, name: str, now_ms: int, since_ms: int = 0) -> None:
         """Feed the server of a label from a host name; as for `ResolvedName.join`."""
@@ -218,14 +250,17 @@ class NameRegistry:
             else:
                 name.take(server)
 
-    def _take_addressed(self, home: ResolutionSettings, now_ms: int) -> None:
-        """Restore the name that an operator ordered for a server with an address."""
+    def _take_apart(self, home: ResolutionSettings, now_ms: int) -> None:
+        """Restore the name of an added server, or one that an operator ordered for any."""
         [server] = home.servers
         target = self._board.target(server.slot)
+        name = target.name or home.name
+        if not name:
+            return
+        self.served.take(server, name, dated=bool(home.name))
         if target.name:
-            self.served.take(server, target.name)
             self._orders[server.slot] = target.name
-            self._feed(server, home, target.name, now_ms, target.stamp_ms)
+        self._feed(server, home, name, now_ms, target.stamp_ms, own=not target.name)
 
     def _take_service(self, settings: ResolutionSettings, now_ms: int) -> None:
         section = self._sections[settings.section]
@@ -276,7 +311,10 @@ class NameRegistry:
         host: str,
         now_ms: int,
         since_ms: int,
+        *,
+        own: bool = False,
     ) -> None:
+        """`own`: the server has no address but one that this name has given it."""
         preferred = home.preferred if server.preferred is Family.NONE else server.preferred
         settings = ResolutionSettings(
             self._next_key,
@@ -294,7 +332,10 @@ class NameRegistry:
             self._appeared(key)
         name = self[key]
         assert isinstance(name, ResolvedName)
-        name.join(server, now_ms, since_ms)
+        if own and name.permanent:
+            name.take(server)  # the resolution record has the times
+        else:
+            name.join(server, now_ms, since_ms)
         self._fed_by[server.slot] = key
         self._unsettled[key] = None
 

@@ -48,6 +48,7 @@ class Served(msgspec.Struct):
     target_stamp_ms: int = 0
     renamed: bool = False  # an SRV record or an operator has given it a name, once
     backup: bool = False  # by the priority of its SRV record
+    dated: bool = False  # its target says when its name was resolved: no resolution record does
     replaced: bool = False  # it lost its address to another record, and no line was logged
     moves: list[Moved] = []  # the last MOVES_MAX
 
@@ -85,7 +86,7 @@ class ServedServers:
         """Whether a resolution feeds the server of this slot."""
         return slot in self._served
 
-    def take(self, server: ResolvedServer, name: str) -> Served:
+    def take(self, server: ResolvedServer, name: str, *, dated: bool = False) -> Served:
         """Add a server with the values of its records on the board."""
         slot = self._board.slot(server.slot)
         target = self._board.target(server.slot)
@@ -100,9 +101,15 @@ class ServedServers:
             target.stamp_ms,
             bool(slot.flags & SlotFlag.FQDN_CHANGED),
             bool(slot.flags & SlotFlag.BACKUP),
+            dated,
         )
         self._served[server.slot] = served
         return served
+
+    def drop(self, slot: int) -> None:
+        """The server was deleted: no name is left there for the next one."""
+        self._served.pop(slot, None)
+        self._board.publish_target(slot, "", 0)
 
     def renamed(self) -> list[int]:
         """The servers whose name is not the one of their line."""
@@ -157,12 +164,12 @@ class ServedServers:
         self._publish(served, now_ms)
 
     def confirm(self, slot: int, stamp_ms: int) -> None:
-        """Store when the server's target was last resolved, for a successor.
+        """Store when the server's target, or name, was last resolved, for a successor.
 
         0: it has no resolution of its own, the label's answer has its address.
         """
         served = self._served[slot]
-        if served.target:
+        if served.target or served.dated:
             self._name(served, served.target, stamp_ms)
 
     def _name(self, served: Served, target: str, stamp_ms: int) -> None:

@@ -87,6 +87,12 @@ class ResolutionCounts:
         if back and self._index is not None:
             self._board.record(self._index, returns=self._returns)
 
+    def abandon(self) -> None:
+        """The row is of no name any more, and says that no server has it."""
+        if self._index is not None:
+            self._board.record(self._index, status=0, slots_used=0, slots_missing=0)
+        self._index = None
+
     def passed(self, runs: int) -> None:
         """Runs have been repeated, and are counted in the row already."""
         self._runs += runs

@@ -69,7 +69,7 @@ class Summary(msgspec.Struct):
     name: str
     section: str
     asks: str  # the record types, in the order of asking; with a plus: both at once
-    origin: str  # configuration, target (of an SRV record) or order (of the operator)
+    origin: str  # configuration, added server, order (of the operator) or target (of SRV)
     state: str
     status: str | None  # of the last run
     last_valid_age_ms: int | None

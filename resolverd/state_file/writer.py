@@ -34,6 +34,7 @@ from resolverd.state_file.rows import DatedRow, Doubles, RowReader
 from shm.check_orders import CheckOrders
 from shm.files import read_whole
 from shm.log_level import Log, LogLevel
+from shm.members import MemberReader
 from shm.segment import Segment
 
 Each = TypeVar("Each")
@@ -126,6 +127,8 @@ class StateWriter:
         self._thread = ThreadPoolExecutor(max_workers=1)
         self._written: list[StateRow] | None = None
         self._reader = RowReader(segment, self._former_rows(), orders)
+        self._members = MemberReader(segment)
+        self._deleted: set[int] = set()  # slots; none that a row is of gets another server
         self._seen: int | None = None  # the table's generation at the last look
         self._looked_ms = 0
         self._pause_ms, self._sweep_ms = 0, SWEEP_MS
@@ -183,8 +186,11 @@ class StateWriter:
         Raises BlockingIOError where a record cannot be read at the moment.
         """
         doubles, found = Doubles(), list[DatedRow]()
+        self._deleted.update(member.slot for member in self._members.changed())
         for servers in _portions(self._servers):
             for server in servers:
+                if server.slot in self._deleted:
+                    continue
                 found.append(self._reader.read(server))
                 doubles.note(found[-1])
             yield

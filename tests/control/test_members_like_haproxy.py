@@ -45,22 +45,6 @@ listen least
   bind 127.0.0.1:{least}
   balance leastconn
   server s1 127.0.0.1:{s1}
-listen drawn
-  bind 127.0.0.1:{drawn}
-  balance random
-  server base 127.0.0.1:{s1} disabled
-listen first
-  bind 127.0.0.1:{first}
-  balance first
-  server base 127.0.0.1:{s1} disabled
-listen ring
-  bind 127.0.0.1:{ring}
-  balance source
-  hash-type consistent
-  server base 127.0.0.1:{s1} disabled
-listen plain
-  bind 127.0.0.1:{plain}
-  server base 127.0.0.1:{s1} disabled
 backend fixed
   balance static-rr
   server s1 127.0.0.1:{s1}
@@ -70,6 +54,12 @@ backend mapped
 frontend unused
   bind 127.0.0.1:{unused}
 """
+BALANCED = {"drawn": "random", "first": "first", "ring": "source", "plain": "roundrobin"}
+CONFIGURATION += "".join(
+    f"listen {name}\n  bind 127.0.0.1:{{{name}}}\n  balance {balance}\n"
+    "  hash-type consistent\n  server base 127.0.0.1:{s1} disabled\n"
+    for name, balance in BALANCED.items()
+)
 PLACES = ("turns", "least", "drawn", "first", "ring", "plain", "unused")
 REFUSED = (
     *("add server", "add server turns", "add server turns/", "add server /x", "add server x/"),
@@ -85,9 +75,8 @@ REFUSED = (
         for words in (
             *("cookie a", "init-addr none", "log-proto legacy", "max-reuse 1", "namespace x"),
             *("no-agent-check", "no-check", "no-check-send-proxy", "no-check-ssl", "no-ssl"),
-            *("non-stick", "redir /", "resolve-net 10.0.0.0/8", "resolve-opts allow-dup-ip"),
-            *("resolve-prefer ipv4", "resolvers r", "socks4 127.0.0.1:1", "ssl-reuse", "stick"),
-            *("tcp-ut 1s", "from x", "guid x"),
+            *("non-stick", "redir /", "socks4 127.0.0.1:1", "ssl-reuse", "stick", "tcp-ut 1s"),
+            *("from x", "guid x"),
         )
     ),
 )

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from proxy.control.commands.resolution import record_line
-from resolverd.config import ResolutionSettings, ResolvedServer
+from resolverd.config import NO_ROW, MemberNews, ResolutionSettings, ResolvedServer
 from resolverd.dns.answer import Answer, QueryType, ServiceRecord, Status
 from resolverd.names.registry import NameRegistry
 from resolverd.pace.run_limit import RUNS_MAX
@@ -200,6 +200,26 @@ def test_srv_records_their_servers_and_their_targets() -> None:
     refused = {each.record: each.refused for each in about(world, LABEL).records}
     assert refused["n2.test:80"] == {"be0": Why.NO_SERVER}
     assert about(world, LABEL).servers[0].why is Why.OBSOLETE
+
+
+def test_a_name_of_an_added_server_in_the_slot_of_a_deleted_one() -> None:
+    world = World(resolution_settings(servers(2)))
+    world.answer(0, ONE, TWO)
+    world.core.ordered(1, "other.test", world.now_ms)
+    world.core.follow_members(MemberNews([1], []), world.now_ms)
+    assert [each.summary.name for each in feeding(world, 1)] == []
+    (added,) = servers(1, first_slot=1)
+    home = resolution_settings((added,), name="third.test", index=NO_ROW)
+    world.core.follow_members(MemberNews([], [home]), world.now_ms)
+    assert [each.summary.origin for each in feeding(world, 1)] == ["added server"]
+    assert world.core.names.served[1].name == "third.test"
+    world.core.follow_members(MemberNews([0, 1], []), world.now_ms)
+    assert list(world.core.names) == []  # no line has a name any more
+    assert world.board.resolution(0)["slots_used"] == 0
+
+
+def feeding(world: World, slot: int) -> list[Account]:
+    return ask(world, Account, QuestionKind.SERVER, key=slot).rows
 
 
 def test_a_name_that_the_operator_ordered() -> None:

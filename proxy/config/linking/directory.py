@@ -69,6 +69,7 @@ class SettingsDirectory:
         self.user_lists = user_lists
         self.lists = ListTable()
         self.variables = VariableTable()
+        self.named: set[int] = set()  # slots that lines name
         self._tables = {shape.name: (number, shape) for number, shape in enumerate(tables)}
         self._backends = {proxy.name: proxy for proxy in proxies if proxy.backend_index is not None}
         self.backends: Mapping[str, tuple[int, bool]] = {
@@ -93,10 +94,13 @@ class SettingsDirectory:
         return found.backend_index, found.allbackups
 
     def server(self, backend: str, name: str) -> int | None:
-        """Its slot."""
+        """Its slot, which a line names from now on."""
         found = self._backends.get(backend)
         servers = found.servers if found is not None else ()
-        return next((server.slot for server in servers if server.name == name), None)
+        slot = next((server.slot for server in servers if server.name == name), None)
+        if slot is not None:
+            self.named.add(slot)
+        return slot
 
     def frontend(self, name: str) -> int | None:
         """Its index."""

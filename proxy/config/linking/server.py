@@ -30,7 +30,7 @@ from proxy.config.model.tls import CheckTls
 from proxy.config.text.addresses import WrittenAddress
 from proxy.config.text.messages import Messages
 from proxy.config.text.names import is_service_name, normalize_host_name
-from resolverd.config import ResolvedServer
+from resolverd.config import NO_ROW, Family, ResolvedServer
 from shm.shape import SLOTS_MAX
 
 replace = msgspec.structs.replace
@@ -180,11 +180,22 @@ class ServerBuilder:
 
 
 def added_server(
-    draft: ProxyDraft, server: ServerDraft, slot: int, backend_index: int, number: int
+    draft: ProxyDraft,
+    server: ServerDraft,
+    slot: int,
+    backend_index: int,
+    number: int,
+    *,
+    families: tuple[Family, ...],
 ) -> Server:
-    """A server that is added at run time, without `resolvers` and TLS."""
-    builder = ServerBuilder(ResolutionTable(()), TlsTable(GlobalDraft(), verify=True))
-    return builder.build_at(draft, server, slot, backend_index, number)
+    """A server that is added at run time, without TLS; its name has no row."""
+    table = ResolutionTable(families)
+    builder = ServerBuilder(table, TlsTable(GlobalDraft(), verify=True))
+    built = builder.build_at(draft, server, slot, backend_index, number)
+    for resolution in (*table.settings(), *table.addressed()):
+        own = replace(resolution, index=NO_ROW)
+        built = replace(built, resolution_index=None, resolution=own)
+    return built
 
 
 def _agent(options: ServerOptions, timeout_check_ms: int | None) -> Agent | None:

@@ -77,6 +77,7 @@ def build(
         variables=directory.variables.levels,
         shared=shared,
         tables=tables,
+        named=tuple(sorted(directory.named)),
     )
 
 

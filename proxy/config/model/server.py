@@ -14,6 +14,7 @@ import msgspec
 
 from proxy.config.model.sockets import Endpoint, Origin, Source
 from proxy.config.model.tls import CheckTls
+from resolverd.config import ResolutionSettings
 
 SERVER_WEIGHT_DEFAULT = 1
 LOCAL_PLACE = "0.0.0.0"  # in the slot of a server on a Unix socket: an address of no server
@@ -162,7 +163,8 @@ class Server(msgspec.Struct, frozen=True, omit_defaults=True):
     The slot of a server on a Unix socket (`local`) has LOCAL_PLACE and no port, which makes it
     eligible.
     `resolution_index` is the row of its resolution in `Settings.resolverd`, None without
-    `resolvers`. `port_relative`: the port was written as +N or -N, and is added to the client's
+    `resolvers`; one that was added at run time has no row, and says in `resolution` what resolverd
+    has to know. `port_relative`: the port was written as +N or -N, and is added to the client's
     destination port.
     """
 
@@ -194,6 +196,7 @@ class Server(msgspec.Struct, frozen=True, omit_defaults=True):
     tracked_slot: int | None = None  # of that server
     added: int = 0  # the change that added it at run time (shm/members.pxd); 0: the file
     line: str = ""  # of such a one what the order said behind its name
+    resolution: ResolutionSettings | None = None  # likewise, with `resolvers`
 
     @property
     def watched(self) -> bool:
@@ -204,4 +207,13 @@ class Server(msgspec.Struct, frozen=True, omit_defaults=True):
     def resolvable(self) -> bool:
         """Whether its address comes from a name, or the operator may order one."""
         by_address = self.address is not None and self.local is None
-        return self.resolution_index is not None or (by_address and self.resolvers is not None)
+        if self.resolution_index is not None or self.resolution is not None:
+            return True
+        return by_address and self.resolvers is not None
+
+    @property
+    def asked_for(self) -> bool:
+        """Whether the name in its line is asked for while the program runs."""
+        if self.resolution is not None:
+            return bool(self.resolution.name)
+        return self.resolution_index is not None

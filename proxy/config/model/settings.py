@@ -253,6 +253,7 @@ class Settings(msgspec.Struct, frozen=True):
     variables: tuple[int, ...] = ()  # of sessions, by number: how narrow their scope is
     shared: SharedVariables = SharedVariables()
     tables: tuple[TableShape, ...] = ()  # of `stick-table` lines, by their number
+    named: tuple[int, ...] = ()  # slots of servers that rules, conditions or formats name
 
     @property
     def frontends(self) -> tuple[Proxy, ...]:

@@ -26,6 +26,7 @@ from proxy.config.outline.sections import OutlinedSection, SectionKey, sections_
 from proxy.config.text.sources import SourceLine
 
 ADDED = "added"  # what an order was about: a server that no file has
+DELETED = "deleted"  # likewise: a server of the files
 ENTRIES = "entries"  # those of a list: of acls or maps
 _RANGE = re.compile(r"(?:(\d+)-)?(\d+)")
 
@@ -47,6 +48,8 @@ class RunningOrder(msgspec.Struct, frozen=True):
         """What was changed, and by whom."""
         if self.what == ADDED:
             return f"server {self.now} added" + (f" by {self.by}" if self.by else "")
+        if self.what == DELETED:
+            return f"server {self.server} deleted" + (f" by {self.by}" if self.by else "")
         about = f"server {self.server} " if self.server else ""
         told = f"{about}{self.what} {self.before} -> {self.now}"
         if self.what == ENTRIES:
@@ -174,6 +177,8 @@ def _fate(
         said = section is not None and any(line.words == words for line in section.lines)
         return Fate.SAID if said else Fate.LOST
     line = None if section is None else _server_line(section, order.server)
+    if order.what == DELETED:
+        return Fate.SAID if line is None else Fate.LOST
     if line is None or section is None:
         return Fate.LOST
     if order.what == ADDED:

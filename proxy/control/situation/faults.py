@@ -173,6 +173,8 @@ class SiteFaults:
             self.ordered += number
 
     def _drop(self, slot: int) -> None:
+        for slots in self._without.values():
+            slots.discard(slot)
         for backend, faults in self.by_backend.items():
             if slot in faults:
                 self._counted(faults.pop(slot), -1)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from proxy.config.model.settings import Proxy, Server
-from proxy.config.outline.outcome import ADDED, ENTRIES, RunningOrder
+from proxy.config.outline.outcome import ADDED, DELETED, ENTRIES, RunningOrder
 from proxy.config.outline.patterns import title_of_list
 from proxy.config.outline.secrets import HIDDEN, hide
 from proxy.config.outline.sections import written
@@ -48,6 +48,8 @@ class RunningOrders:
             for server in servers.of(proxy):
                 self._server(proxy, server)
                 yield ""
+        for server in servers.deleted():
+            self._deleted(servers.backends[server.backend_index], server)
         for reference, change in self._lists.changed():
             entries = (title_of_list(reference), ENTRIES, "", change.text)
             self.found.append(RunningOrder(*entries, digest=change.digest))
@@ -148,6 +150,11 @@ class RunningOrders:
         if said.maxconn >= 0 and said.maxconn_ns > orders.maxconn_ns:
             spoken["maxconn"] = said.maxconn
         return spoken
+
+    def _deleted(self, proxy: Proxy, server: Server) -> None:
+        by = self._authors.of("del", "server", f"{proxy.name}/{server.name}")
+        told = (f"{proxy.kind} {proxy.name}", DELETED, server.name, "", server.name)
+        self.found.append(RunningOrder(*told, origin=server.origin, by=by))
 
     def _differs(self, server: Server, spoken: dict[str, object]) -> Iterator[Found]:
         """What was ordered of one server, or `spoken`; raises BlockingIOError."""

@@ -22,17 +22,17 @@ from proxy.config.outline.sections import written
 from proxy.config.text.context import Context, has_ipv6_route
 from proxy.config.text.messages import ConfigError, Messages
 from proxy.config.text.names import is_service_name
+from proxy.config.text.suggest import hint
 from proxy.control.command import CommandError
-from resolverd.config import Family
+from resolverd.config import Family, ResolverdSettings
 from shm.states import AdminFlag
 
 ORIGIN = Origin("add server", 0)
-REFUSED = frozenset(  # by HAProxy 2.6 as by us
+REFUSED = frozenset(  # by HAProxy 2.6 as by us; that refuses `resolvers` and `resolve-*`, too
     {
         *("cookie", "init-addr", "log-proto", "max-reuse", "namespace", "no-agent-check"),
         *("no-check", "no-check-send-proxy", "no-check-ssl", "no-ssl", "non-stick", "redir"),
-        *("resolve-net", "resolve-opts", "resolve-prefer", "resolvers", "socks4", "ssl-reuse"),
-        *("stick", "tcp-ut", "from", "guid", "on-removed"),
+        *("socks4", "ssl-reuse", "stick", "tcp-ut", "from", "guid", "on-removed"),
     }
 )
 RELOADED = frozenset(  # these take what is made at the start
@@ -57,6 +57,7 @@ class AddedLine(msgspec.Struct, frozen=True):
     proxy: Proxy
     draft: ServerDraft
     administration: AdminFlag  # at the start
+    families: tuple[Family, ...]  # that names are asked for
     words: tuple[str, ...]  # behind its name
 
     def server(self, slot: int, number: int, change: int) -> Server:
@@ -66,7 +67,8 @@ class AddedLine(msgspec.Struct, frozen=True):
         if self.proxy.timeouts.check_ms is not None:
             draft.timeouts = {"check_ms": self.proxy.timeouts.check_ms}
         assert self.proxy.backend_index is not None
-        found = added_server(draft, self.draft, slot, self.proxy.backend_index, number)
+        backend = self.proxy.backend_index
+        found = added_server(draft, self.draft, slot, backend, number, families=self.families)
         line = written(self.words)
         return msgspec.structs.replace(found, added=change, init_addr=(), line=line)
 
@@ -76,7 +78,7 @@ def _no_name(name: str, _family: Family) -> str | None:
     raise ConfigError(f"the name '{name}' is not resolved while running: write its address")
 
 
-def read_line(proxy: Proxy, name: str, words: list[str]) -> AddedLine:
+def read_line(proxy: Proxy, name: str, words: list[str], resolverd: ResolverdSettings) -> AddedLine:
     """The line of `add server <proxy>/<name> <words>`; raises CommandError."""
     if not words:
         raise CommandError(NO_ARGUMENTS)
@@ -90,9 +92,10 @@ def read_line(proxy: Proxy, name: str, words: list[str]) -> AddedLine:
     except ConfigError as error:
         text = str(error).removeprefix(f"'server {proxy.name}/{name}' : ")
         raise CommandError(f"{text}." if not text.endswith((".", "?")) else text) from error
+    _check_name(proxy, found, resolverd)
     _check(proxy, found)
     administration = _administration(options, checked=found.options.check)
-    return AddedLine(proxy, found, administration, tuple(words))
+    return AddedLine(proxy, found, administration, resolverd.families, tuple(words))
 
 
 def _refuse(options: tuple[str, ...]) -> None:
@@ -111,11 +114,25 @@ def _refuse(options: tuple[str, ...]) -> None:
         options = options[1 + argument_count(options) :]
 
 
+def _check_name(proxy: Proxy, found: ServerDraft, resolverd: ResolverdSettings) -> None:
+    """Raise CommandError for a name or a section that cannot be asked."""
+    address, section = found.address, found.options.resolvers
+    if address.number is None and is_service_name(address.host):
+        raise CommandError(
+            f"the SRV name '{address.host}' is not supported for a server that is added at run "
+            "time: write a 'server-template' into the file and reload."
+        )
+    names = [each.name for each in resolverd.sections]
+    if section is not None and section not in names:
+        raise CommandError(
+            f"proxy '{proxy.name}', server '{found.name}': unable to find required resolvers "
+            f"'{section}'{hint(section, names)}"
+        )
+
+
 def _check(proxy: Proxy, found: ServerDraft) -> None:
     """Raise CommandError for what the options do not say alone."""
     options, address = found.options, found.address
-    if address.number is None and is_service_name(address.host):
-        raise CommandError(f"an SRV name needs 'resolvers': '{address.host}'.")
     if not options.check:
         return
     if isinstance(proxy.check_rules, ExternalCheck):

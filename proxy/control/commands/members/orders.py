@@ -1,8 +1,9 @@
 """`add server` and `del server`: servers that come and go while the program runs.
 
-As in HAProxy 2.6 an added server begins in maintenance, its checks suspended, and only one in
-maintenance, without sessions, can be deleted. Everything that makes a server a member is written
-before the change that says so (shm/members.pxd); answers come when all workers go by it.
+As in HAProxy an added server begins in maintenance, its checks suspended, and only one in
+maintenance, without sessions, can be deleted: an added one, or one of the files. Everything that
+makes a server a member is written before the change that says so (shm/members.pxd); answers come
+when all workers go by it.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from collections.abc import Iterator
 
 from proxy.config.model.settings import Proxy, Server
 from proxy.control.command import Answer, Command, CommandError, Level, Piece
-from proxy.control.commands.members.applied import Applied, told
 from proxy.control.commands.members.line import AddedLine, accepted_words, read_line
+from proxy.control.commands.members.needed import refuse_needed
 from proxy.control.commands.members.slots import Slots
 from proxy.control.commands.set_server import SetServer
 from proxy.control.rows.observation import MAINT_MASK, Observed
@@ -31,10 +32,6 @@ STATIC = "Backend must use a dynamic load balancing to support dynamic servers."
 TAKEN = "Already exists a server with the same name in backend."
 NOT_IN_MAINTENANCE = "Only servers in maintenance mode can be deleted."
 CONNECTED = "Server still has connections attached to it, cannot remove it."
-IN_FILE = (
-    "A server of the configuration files cannot be removed at runtime: leave it in maintenance, or "
-    "take its line out and reload."
-)
 
 
 class MemberOrders:
@@ -46,7 +43,7 @@ class MemberOrders:
         self._orders = orders
         self._members = members
         runtime = report.runtime
-        self._slots = Slots(runtime.segment, runtime.bells)
+        self._slots = Slots(runtime.segment, runtime.bells, report.servers.backends)
         self._follow()  # a predecessor may have left a change without its announcement
 
     def commands(self) -> list[Command]:
@@ -69,7 +66,7 @@ class MemberOrders:
             Command(
                 ("del", "server"),
                 "<bk>/<srv>",
-                "delete a server that was added and is in maintenance",
+                "delete a server that is in maintenance",
                 Level.ADMIN,
                 self.delete,
             ),
@@ -79,16 +76,16 @@ class MemberOrders:
         """`add server <backend>/<server> <words of a server line>`."""
         proxy, name = self._place(words)
         assert proxy.backend_index is not None
-        line = read_line(proxy, name, words[1:])
+        line = read_line(proxy, name, words[1:], self._report.settings.resolverd)
         if self._slots.free(proxy.backend_index) is None:
             yield from self._slots.recycle(proxy.backend_index)
             self._place(words)  # another order may have come in between
         server, change = self._publish(line)
         runtime = self._report.runtime
         runtime.log(LogLevel.NOTICE, f"server {proxy.name}/{server.name}: {ADDED}")
-        applied = Applied(runtime.segment, change)
+        applied = self._slots.applied(server.slot, change)
         yield applied
-        yield f"{ADDED}\n{told(applied.behind)}"
+        yield f"{ADDED}\n{applied.told()}"
 
     def _place(self, words: list[str]) -> tuple[Proxy, str]:
         """The backend and the name of a new server; raises CommandError."""
@@ -123,7 +120,8 @@ class MemberOrders:
         encoded = encode_member(server)
         if len(encoded) > LINE_BYTES_MAX:
             raise CommandError(f"The line of server {server.name} is too long.")
-        self._slots.address(slot, server.address, server.port)
+        self._slots.address(server)
+        self._orders.names.publish(slot, "", now_ms())
         self._orders.writer.publish(
             slot, AdminState(int(line.administration), -1, None, 0, 0, now_ms())
         )
@@ -132,7 +130,7 @@ class MemberOrders:
         change = writer.add(slot, encoded, static_state(server))
         self._slots.taken(proxy.backend_index, slot)
         self._follow()
-        self._report.runtime.bells.ring_table()
+        self._slots.ring(slot)
         return server, change
 
     def _number(self, line: AddedLine) -> int:
@@ -165,7 +163,7 @@ class MemberOrders:
     def _not_yet(self, observed: Observed) -> str:
         """The same of a server that there is."""
         if not observed.server.added:
-            raise CommandError(IN_FILE)
+            refuse_needed(observed.proxy, observed.server, self._report)
         if not observed.admin.flags & MAINT_MASK:
             raise CommandError(NOT_IN_MAINTENANCE)
         return "" if self._slots.writer.quiet(observed.server.slot) else CONNECTED
@@ -183,4 +181,4 @@ class MemberOrders:
         self._report.runtime.log(LogLevel.NOTICE, f"server {proxy.name}/{server.name}: {DELETED}")
         yield applied
         yield from self._slots.recycle(proxy.backend_index)
-        yield f"{DELETED}\n{told(applied.behind)}"
+        yield f"{DELETED}\n{applied.told()}"

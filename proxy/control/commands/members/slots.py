@@ -1,22 +1,25 @@
 """The spare slots of each backend: which are free, and how a deleted server's becomes free again.
 
 A slot that never had a server comes first. One whose server was deleted is free once no generation
-of the program has a session there, and all workers have forgotten what they counted of it. A
-successor of this process finds in the segment how far each has come.
+of the program has a session there, all workers have forgotten what they counted of it, and
+resolverd writes there no more. A successor of this process finds in the segment how far each has
+come. The slot of a server of the files stays empty until a reload.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from proxy.config.model.settings import Proxy, Server
 from proxy.control.command import Piece
 from proxy.control.commands.members.applied import Applied
-from proxy.runtime import Bells, now_ms
+from proxy.runtime import Bells, now_ms, ring
+from proxy.server_table import spare_slots
 from shm.members import MemberReader, MemberState, MemberWriter
 from shm.segment import Segment
 from shm.slots import SlotTableReader, SlotTableWriter
-from shm.states import Cause
+from shm.states import Cause, SlotFlag, StaticFlag
 
 LOOKED_MAX = 16  # slots that wait to be free, for one order
 
@@ -24,8 +27,10 @@ LOOKED_MAX = 16  # slots that wait to be free, for one order
 class Slots:
     """The slots of all backends, as control changes them."""
 
-    def __init__(self, segment: Segment, bells: Bells) -> None:
+    def __init__(self, segment: Segment, bells: Bells, backends: Sequence[Proxy]) -> None:
+        """`backends` by their index."""
         self.writer = MemberWriter(segment)
+        self._backends = backends
         self._segment = segment
         self._bells = bells
         self._records = SlotTableWriter(segment)
@@ -33,12 +38,14 @@ class Slots:
         self._waiting: dict[int, deque[int]] = {}  # likewise: a server was deleted there
         self._emptied: set[int] = set()  # of these: workers were told to forget it
         self._changes: dict[int, int] = {}  # of these: by which change
-        reader = SlotTableReader(segment)
+        self._reader = SlotTableReader(segment)
         for member in MemberReader(segment).changed():
-            backend = reader.static(member.slot).backend
+            backend = self._reader.static(member.slot).backend
             if member.state == MemberState.FREE:
                 self._freed.setdefault(backend, deque()).append(member.slot)
             elif member.state in (MemberState.DELETED, MemberState.EMPTIED):
+                if not self._is_spare(backend, member.slot):
+                    continue
                 self._wait(backend, member.slot, member.change)
                 if member.state == MemberState.EMPTIED:
                     self._emptied.add(member.slot)
@@ -46,6 +53,9 @@ class Slots:
     def _wait(self, backend: int, slot: int, change: int) -> None:
         self._waiting.setdefault(backend, deque()).append(slot)
         self._changes[slot] = change
+
+    def _is_spare(self, backend: int, slot: int) -> bool:
+        return slot in spare_slots(self._backends[backend])
 
     def free(self, backend: int) -> int | None:
         """A slot that may have a server now; None if none is free."""
@@ -61,18 +71,39 @@ class Slots:
         if freed and freed[0] == slot:
             freed.popleft()
 
-    def address(self, slot: int, address: str | None, port: int) -> None:
-        """Where the server of this slot is."""
+    def address(self, server: Server) -> None:
+        """Where the server is that its slot gets; without an address it waits for its name's."""
+        flags = SlotFlag.RMAINT if server.asked_for else SlotFlag(0)
+        self._put(server.slot, server.address, server.port, flags)
+
+    def _put(self, slot: int, address: str | None, port: int, flags: SlotFlag) -> None:
         cause = Cause.NOTHING if address is None else Cause.CONFIGURED
-        self._records.publish(slot, address, port, cause=cause, now_ms=now_ms())
+        self._records.publish(slot, address, port, cause=cause, flags=flags, now_ms=now_ms())
+
+    def ring(self, slot: int) -> None:
+        """Wake all that go by a change of this slot."""
+        self._bells.ring_table()
+        if self._is_resolved(slot):
+            ring((self._bells.resolverd,))
 
     def delete(self, backend: int, slot: int) -> Applied:
         """The server of the slot goes; what to wait for before the slot is looked at again."""
         change = self.writer.delete(slot)
-        self.address(slot, None, 0)
-        self._wait(backend, slot, change)
-        self._bells.ring_table()
-        return Applied(self._segment, change, in_relays=True)
+        if not self._is_resolved(slot):  # else the record is resolverd's until it goes by this
+            self._put(slot, None, 0, SlotFlag(0))
+        if self._is_spare(backend, slot):
+            self._wait(backend, slot, change)
+        self.ring(slot)
+        return self.applied(slot, change, in_relays=True)
+
+    def applied(self, slot: int, change: int, *, in_relays: bool = False) -> Applied:
+        """That all go by the change of this slot, or their successors will."""
+        resolved = self._is_resolved(slot)
+        return Applied(self._segment, change, resolved=resolved, in_relays=in_relays)
+
+    def _is_resolved(self, slot: int) -> bool:
+        """Whether its server has `resolvers`, or the last one had."""
+        return bool(self._reader.static(slot).flags & StaticFlag.RESOLVED)
 
     def recycle(self, backend: int) -> Iterator[Piece]:
         """Bring some slots on the way to be free; waits for workers."""
@@ -84,23 +115,25 @@ class Slots:
                     self._changes[slot] = self.writer.empty(slot)
                     self._emptied.add(slot)
             emptied = [slot for slot in looked if slot in self._emptied]
-            if emptied:
-                self._bells.ring_table()
-                yield self._forgotten(max(self._changes[slot] for slot in emptied))
             for slot in emptied:
-                if not self._forgotten(self._changes[slot]).now():
+                self.ring(slot)
+            if emptied:
+                yield self._forgotten(max(emptied, key=lambda slot: self._changes[slot]))
+            for slot in emptied:
+                if not self._forgotten(slot).now():
                     self._release(backend, slot)
                     looked.remove(slot)
         finally:
             waiting.extend(looked)
 
     def _deserted(self, slot: int) -> bool:
-        applied = not Applied(self._segment, self._changes[slot]).now()
+        applied = not self.applied(slot, self._changes[slot]).now()
         return applied and self.writer.quiet(slot)
 
-    def _forgotten(self, change: int) -> Applied:
-        """That all workers have emptied their rows, the successors of dead ones, too."""
-        return Applied(self._segment, change, by_living=True)
+    def _forgotten(self, slot: int) -> Applied:
+        """That all have forgotten the slot's server, the successors of dead processes, too."""
+        resolved, change = self._is_resolved(slot), self._changes[slot]
+        return Applied(self._segment, change, resolved=resolved, by_living=True)
 
     def _release(self, backend: int, slot: int) -> None:
         self.writer.free(slot)

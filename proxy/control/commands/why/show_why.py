@@ -72,7 +72,7 @@ class ShowWhy:
         """The chain, then each worker."""
         accounts: list[Account] = []
         observed = self.report.observer.server(proxy, server)
-        if server.resolution_index is None and not observed.order:
+        if not server.asked_for and not observed.order:
             origin = f"none; {server.host} is not asked for at run time"
         else:
             origin = ""
