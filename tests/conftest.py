@@ -19,6 +19,25 @@ set_up_hypothesis()
 
 
 @pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that take half a minute come first in what each test process gets (pytest-xdist cuts
+    the list into equal pieces): begun at last, one keeps all others waiting for the end.
+    """
+    lengthy = [item for item in items if item.get_closest_marker("lengthy")]
+    others = [item for item in items if not item.get_closest_marker("lengthy")]
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    left = len(items)
+    items.clear()
+    for number in range(processes):
+        mine = lengthy[number::processes]
+        count = left // (processes - number)
+        items += mine + others[: max(0, count - len(mine))]
+        del others[: max(0, count - len(mine))]
+        left -= count
+    items += others
+
+
+@pytest.hookimpl(trylast=True)
 def pytest_collection_finish() -> None:
     """What was collected stays until the end: no collection of garbage goes through it again."""
     gc.collect()

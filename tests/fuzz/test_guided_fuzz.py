@@ -16,11 +16,12 @@ from tests.support.generated import sample
 ROOT = Path(__file__).parent.parent.parent
 TARGETS = {  # runs, and the least coverage as libFuzzer counts it: the seeds have less
     "reply_target": (sample(6_000, full=5_000_000), 150),
-    "check_target": (sample(2_500, full=2_000_000), 615),
+    "check_target": (sample(4_000, full=2_000_000), 615),
     "expression_target": (sample(700, full=100_000), 1_450),
 }
 
 
+@pytest.mark.lengthy
 @pytest.mark.slow
 @pytest.mark.parametrize("target", TARGETS)
 def test_no_input_raises_or_is_read_otherwise_the_next_time(

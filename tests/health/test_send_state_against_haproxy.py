@@ -194,6 +194,7 @@ def lived(program: str, folder: Path, balance: str) -> list[str]:
     return life.states
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("balance", ["roundrobin", "static-rr"])
 def test_states_follow_orders(tmp_path: Path, balance: str) -> None:
     ours, theirs = (lived(program, tmp_path, balance) for program in ("millrace", "haproxy"))

@@ -173,6 +173,7 @@ def verdicts(port: int, requests: Sequence[Request]) -> Iterator[bool]:
 
 
 @pytest.mark.slow
+@pytest.mark.lengthy
 @pytest.mark.parametrize("run", range(RUNS))
 def test_conditions_hold_where_haproxys_do(tmp_path: Path, seed: int, run: int) -> None:
     chance = random.Random(seed + run)

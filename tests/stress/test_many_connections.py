@@ -113,6 +113,7 @@ def wave(scene: Scene, count: int) -> tuple[int, list[int]]:
     return held
 
 
+@pytest.mark.lengthy
 @pytest.mark.slow
 def test_eighteen_thousand_connections_come_and_go_without_a_trace(scene: Scene) -> None:
     wave(scene, WARM_UP)

@@ -135,6 +135,7 @@ def test_entries_outlive_all_workers_and_control(
         assert named(program) == "c"
 
 
+@pytest.mark.lengthy
 def test_a_slot_that_dns_has_given_to_another_machine_is_not_the_server_of_an_entry(
     tmp_path: Path, backends: list[NamedBackend]
 ) -> None:

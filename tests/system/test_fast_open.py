@@ -74,6 +74,7 @@ def test_a_server_that_speaks_first_is_heard_with_a_cookie_at_hand(tmp_path: Pat
 EVERY_SYN = 0x607  # both sides fast, no cookies needed, whatever listens
 
 
+@pytest.mark.lengthy
 @pytest.mark.slow
 def test_bytes_in_a_syn_are_no_connection_yet() -> None:
     """Accepting, refusing, silent and late servers; with and without a PROXY header and words."""

@@ -115,6 +115,7 @@ def looked_at(browser: Browser, folder: Path, address: str, name: str) -> str:
     return " ".join(str(said).split())
 
 
+@pytest.mark.lengthy
 def test_six_situations_in_a_browser(
     tmp_path_factory: pytest.TempPathFactory, stack: ExitStack
 ) -> None:

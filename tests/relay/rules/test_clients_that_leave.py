@@ -65,6 +65,7 @@ def test_a_client_that_breaks_its_connection_gets_no_server(
     assert met["millrace"][name] == met["haproxy"][name]
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_one_that_left_while_rules_waited_leaves_the_queue(program: str, tmp_path: Path) -> None:
     port = free_port()

@@ -330,6 +330,7 @@ def noted(
         return place.seen
 
 
+@pytest.mark.lengthy
 def test_named_servers_are_kept_and_left_as_by_haproxy(tmp_path: Path) -> None:
     ours, theirs = noted("millrace", tmp_path), noted("haproxy", tmp_path)
     different = [
