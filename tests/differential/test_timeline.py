@@ -69,3 +69,15 @@ def test_a_passing_snapshot_between_two_changes_is_no_state() -> None:
     assert agree(blink, periods((0.7, FIRST), (5.0, SECOND)))
     longer = periods((0.7, FIRST), (2.0, LOST), (2.3, FIRST), (5.0, SECOND))
     assert not agree(longer, periods((0.7, FIRST), (5.0, SECOND)))
+
+
+@pytest.mark.parametrize(
+    ("looks", "passing"), [((0.7, 2.0, 2.08, 2.2), True), ((0.7, 2.0, 2.18, 2.2), False)]
+)
+def test_a_snapshot_may_have_ended_right_after_it_was_seen_last(
+    looks: tuple[float, ...], passing: bool
+) -> None:
+    timeline = Timeline("p")
+    for now, shown in zip(looks, (FIRST, LOST, LOST, SECOND), strict=True):
+        timeline.add(now, shown)
+    assert agree(timeline.since(0.0), periods((0.7, FIRST), (2.1, SECOND))) is passing

@@ -46,16 +46,20 @@ def parse_states(text: str) -> Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """One snapshot and when it began and ended, in seconds of the scenario."""
+    """One snapshot and when it began and ended, in seconds of the scenario.
+
+    The end is where the next one was first seen, which may have begun `blur` seconds before.
+    """
 
     begin: float
     end: float
     snapshot: Snapshot
+    blur: float = field(default=0.0, compare=False)
 
     @property
     def passing(self) -> bool:
         """Whether it lasted too short to be a state of its own."""
-        return self.end - self.begin <= PASSING_SECONDS
+        return self.end - self.blur - self.begin <= PASSING_SECONDS
 
 
 @dataclass(slots=True)
@@ -77,7 +81,7 @@ class Timeline:
             self.pause = max(self.pause, now - self.periods[-1].end)
             last = self.periods[-1]
             same = last.snapshot == snapshot
-            self.periods[-1] = Period(last.begin, now, last.snapshot)
+            self.periods[-1] = Period(last.begin, now, last.snapshot, now - last.end)
             if same:
                 return
         self.periods.append(Period(now, now, snapshot))
@@ -85,7 +89,7 @@ class Timeline:
     def since(self, begin: float) -> list[Period]:
         """The periods from `begin` on; the one that lasts across it begins there."""
         return [
-            Period(max(period.begin, begin), period.end, period.snapshot)
+            Period(max(period.begin, begin), period.end, period.snapshot, period.blur)
             for period in self.periods
             if period.end > begin or period is self.periods[-1]
         ]
