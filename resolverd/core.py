@@ -98,8 +98,7 @@ class Core:
             vanished=self._forget,
             wanted=self._wake,
         )
-        configured = 1 + max((each.index for each in settings.resolutions), default=-1)
-        self.accounts = Accounts(self.names, self._run_limits, configured)
+        self.accounts = Accounts(self.names, self._run_limits)
         self._stopwatch = Stopwatch(board, settings.sections)
         self._trouble = Trouble(self.names.served, self.names.served.throttle)
         self._views = Views(self.names.served.throttle)

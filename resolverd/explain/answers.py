@@ -55,13 +55,9 @@ def error_page(error: str) -> bytes:
 class Accounts:
     """Accounts of the names of one core."""
 
-    def __init__(
-        self, names: NameRegistry, places: Mapping[str, RunLimit], configured: int
-    ) -> None:
-        """Keys below `configured` are names of the configuration."""
+    def __init__(self, names: NameRegistry, places: Mapping[str, RunLimit]) -> None:
         self._names = names
         self._run_limits = places
-        self._configured = configured
         self._keys: list[int] = []  # of the names, in the order of pages
         self._seen: tuple[Stamp, HostHolders | ServiceHolders] | None = (
             None  # of the last part of an account
@@ -219,9 +215,10 @@ class Accounts:
         )
 
     def _origin(self, key: int) -> str:
-        if key < self._configured:
+        name = self._names[key]
+        if not isinstance(name, ResolvedName) or name.permanent:
             return "configuration"
-        slots = self._names[key].assignment.slots
+        slots = name.assignment.slots
         if any(self._names.is_added(slot) for slot in slots):
             return "added server"
         return "order" if any(self._names.ordered(slot) for slot in slots) else "target"

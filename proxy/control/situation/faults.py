@@ -18,6 +18,7 @@ from proxy.control.commands.why.overview import closed
 from proxy.control.rows.observation import MAINT_MASK, Observed
 from proxy.control.rows.report import Report
 from proxy.control.rows.stat_rows import server_status
+from proxy.control.situation.free_slots import FreeSlots
 from shm.changes import ChangeReader
 from shm.client_orders import OPEN
 from shm.loads import LoadSums
@@ -25,7 +26,6 @@ from shm.standing import CMAINT, FDRAIN, FMAINT
 from shm.states import Operational
 
 STARTING_MS = 1_000  # of a generation: what servers become then is no change
-NAMES_AT_ONCE = 200  # names without servers, looked at again in one look: 1 ms
 
 
 class FaultKind(enum.IntEnum):
@@ -81,8 +81,7 @@ class SiteFaults:
         self.ordered = 0  # servers that were ordered out
         self._reader = ChangeReader(report.runtime.segment)
         self._again: set[int] = set(range(report.runtime.segment.shape.slots))
-        self._without: dict[int, set[int]] = {}  # slots without an address by their resolution
-        self._served: dict[int, bool] = {}  # resolutions that have given some server an address
+        self._free = FreeSlots(report)
         self._wrong: dict[int, list[tuple[int, Fault]]] = {}  # by backend, as far as asked for
 
     def steps(self) -> Iterator[None]:
@@ -94,14 +93,9 @@ class SiteFaults:
             with suppress(KeyError):
                 self._look(slot)
             yield
-        for number in list(self._without)[:NAMES_AT_ONCE]:
-            slots_without = self._without.pop(number)
-            if slots_without:
-                self._without[number] = slots_without  # behind those that come next
-                used = self.report.monitor.counters.resolution(number)["slots_used"] > 0
-                if self._served.get(number, False) != used:
-                    self._served[number] = used
-                    self._wrong.clear()
+        for changed in self._free.steps():
+            if changed:
+                self._wrong.clear()
             yield
         yield from self._look_at_frontends()
 
@@ -141,7 +135,7 @@ class SiteFaults:
         self._judge(slot, observed)
 
     def _judge(self, slot: int, observed: Observed) -> None:
-        backend, resolution = observed.server.backend_index, observed.server.resolution_index
+        backend = observed.server.backend_index
         known = self.by_backend.get(backend, {})
         created_ms = self.report.runtime.segment.created_ms
         at_ms = observed.standing.last_change_ms(created_ms)
@@ -159,22 +153,15 @@ class SiteFaults:
             self.changed.append(slot)
         if at_ms > max(created_ms + STARTING_MS, self.last_change.at_ms):
             self.last_change = LastChange(at_ms, f"{title(observed)} {server_status(observed)}")
-        if resolution is not None:
-            if reason and observed.standing.lacks_address:
-                self._without.setdefault(resolution, set()).add(slot)
-            elif resolution in self._without:
-                self._without[resolution].discard(slot)
-                if not self._served.get(resolution, False):
-                    self._served[resolution] = True
-                    self._wrong.clear()
+        if self._free.look(observed.server, lacks=observed.standing.lacks_address):
+            self._wrong.clear()
 
     def _counted(self, fault: Fault | None, number: int) -> None:
         if fault is not None and fault.kind is FaultKind.ORDER:
             self.ordered += number
 
     def _drop(self, slot: int) -> None:
-        for slots in self._without.values():
-            slots.discard(slot)
+        self._free.drop(slot)
         for backend, faults in self.by_backend.items():
             if slot in faults:
                 self._counted(faults.pop(slot), -1)
@@ -191,8 +178,7 @@ class SiteFaults:
         if fault.kind is not FaultKind.NO_ADDRESS:
             return False
         server = self.report.servers.get(slot)
-        number = None if server is None else server.resolution_index
-        return number is not None and self._served.get(number, False)
+        return server is not None and self._free.is_free(server)
 
     def of(self, proxy: Proxy) -> dict[int, Fault]:
         """Those of one backend by slot, free slots among them."""

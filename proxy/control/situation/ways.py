@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 from proxy.config.model.rules import RuleAction
 from proxy.config.model.settings import Proxy, Server
-from proxy.control.commands.why.causes import NameFacts
 from proxy.control.rows.report import Report
 from proxy.control.situation.faults import SiteFaults
 from proxy.control.situation.names import NameTroubles
+from resolverd.config import ResolutionSettings
 
 ENTRANCES_MAX = 3  # frontends that are drawn; the others are counted
 
@@ -97,6 +97,8 @@ class Ways:
         for each in found:
             if each.resolution_index is not None:
                 yield from self._name(each.resolution_index)
+            elif each.resolution is not None and each.resolution.name:
+                yield from self._name_of_added(each.resolution)
 
     def _frontend(self, entrance: Entrance) -> Link:
         proxy = self.faults.frontends[entrance.frontend]
@@ -125,11 +127,16 @@ class Ways:
         if facts.fails:
             health = WayHealth.BROKEN if facts.dropped_in_ms is None else WayHealth.WEAK
         yield Link("name", facts.name, f"last run {facts.status or 'none yet'}", health)
-        yield from self._nameservers(facts)
+        yield from self._nameservers(facts.section, silent=facts.status in ("timeout", ""))
 
-    def _nameservers(self, facts: NameFacts) -> Iterator[Link]:
-        section = self.names.sections[facts.section]
-        silent = facts.status in ("timeout", "")
+    def _name_of_added(self, name: ResolutionSettings) -> Iterator[Link]:
+        """A name without a row: only resolverd knows how its last run went."""
+        note = f"asked for an added server: see 'show resolution {name.name}'"
+        yield Link("name", name.name, note, WayHealth.UNKNOWN)
+        yield from self._nameservers(name.section, silent=False)
+
+    def _nameservers(self, name: str, *, silent: bool) -> Iterator[Link]:
+        section = self.names.sections[name]
         for nameserver in self.report.nameservers(section)[:ENTRANCES_MAX]:
             fields = self.report.monitor.counters.nameserver(nameserver.index)
             note = f"{fields['valid']} valid, {fields['timeout']} unanswered"
