@@ -93,8 +93,8 @@ class SiteFaults:
             with suppress(KeyError):
                 self._look(slot)
             yield
-        for changed in self._free.steps():
-            if changed:
+        for moved in self._free.steps():
+            if moved:
                 self._wrong.clear()
             yield
         yield from self._look_at_frontends()
