@@ -82,29 +82,39 @@ def members_now(servers: ServerTable, segment: Segment) -> ServerTable:
 
 def members_left(old: ServerTable, new: ServerTable) -> Iterator[str]:
     """A line for each server that came or went at run time, where the files of `new` differ."""
-    members = _NamesOf(new)
+    members = _MembersOf(new)
     for server in old.added():
         backend = old.backends[server.backend_index].name
-        if server.name not in members[backend]:
-            name = f"{backend}/{server.name}"
+        name, heir = f"{backend}/{server.name}", members[backend].get(server.name)
+        if heir is None:
             yield f"server {name}, added at run time, is not in the files: it is gone"
-    former = _NamesOf(old)  # another may have been added in place of a deleted one
+        elif _where(heir) != _where(server):
+            told = f"server {name}, added at run time with {_where(server)}, is in the files"
+            yield f"{told} with {_where(heir)}: it goes by these"
+    former = _MembersOf(old)  # another may have been added in place of a deleted one
     for server in old.deleted():
         backend = old.backends[server.backend_index].name
-        if server.name in members[backend] - former[backend]:
+        if server.name in members[backend].keys() - former[backend].keys():
             name = f"{backend}/{server.name}"
             yield f"server {name}, deleted at run time, is in the files: it is there again"
 
 
-class _NamesOf(dict[str, set[str]]):
-    """The names of the servers of each backend, found when they are asked for."""
+def _where(server: Server) -> str:
+    if server.local is not None:
+        return server.host
+    port = f"{server.port:+}" if server.port_relative else server.port
+    return f"{server.fqdn or server.host}:{port}"
+
+
+class _MembersOf(dict[str, dict[str, Server]]):
+    """The servers of each backend by name, found when they are asked for."""
 
     def __init__(self, table: ServerTable) -> None:
         self._table = table
         self._backends = {proxy.name: proxy for proxy in table.backends}
 
-    def __missing__(self, backend: str) -> set[str]:
+    def __missing__(self, backend: str) -> dict[str, Server]:
         proxy = self._backends.get(backend)
         members = () if proxy is None else self._table.of(proxy)
-        self[backend] = {member.name for member in members}
+        self[backend] = {member.name: member for member in members}
         return self[backend]

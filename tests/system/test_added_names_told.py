@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -118,3 +119,24 @@ def test_a_second_server_of_one_record_is_a_free_slot(told: Told) -> None:
     told.add("n4", "two.test")  # in a slot of one of them
     told.wait_page("n4: it has no address")
     told.wait_page("1 free slot")
+
+
+def test_one_with_the_name_of_a_server_of_the_files_and_another_address(told: Told) -> None:
+    told.delete("file")
+    told.add("file", "other.test")
+    order = told.program.ask("show config diff").partition("server file other.test:80")[2]
+    assert "a reload goes by them" in order.splitlines()[0]
+    told.delete("file")
+    told.add("file", "file.test")
+    order = told.program.ask("show config diff").partition("server file file.test:80")[2]
+    assert "the files say so by now" in order.splitlines()[0]
+    told.delete("file")
+    told.add("file", "other.test")
+    told.program.process.send_signal(signal.SIGUSR2)
+    line = (
+        "server edge/file, added at run time with other.test:80, is in the files with "
+        "file.test:80: it goes by these"
+    )
+    wait_for(lambda: line in told.program.output.read_text(), PATIENCE_SECONDS, "the log says so")
+    told.wait_address("file", "127.0.1.1")
+    assert "added at run time" not in told.program.output.read_text().replace(line, "")

@@ -166,6 +166,12 @@ def _server_line(section: OutlinedSection, name: str) -> SourceLine | None:
     return None
 
 
+def _says_where(line: SourceLine) -> list[str]:
+    """The address of its server, or servers."""
+    place = 2 if line.words[0] == "server" else 3
+    return list(line.words[place : place + 1])
+
+
 def _fate(
     order: RunningOrder,
     sections: dict[SectionKey, OutlinedSection],
@@ -182,7 +188,7 @@ def _fate(
     if line is None or section is None:
         return Fate.LOST
     if order.what == ADDED:
-        return Fate.SAID
+        return Fate.SAID if _says_where(line) == order.now.split()[1:2] else Fate.FILE
     options = _OPTIONS.get(order.what, ())
     for difference in differences:
         if _touches(difference, section.key, line, options):
