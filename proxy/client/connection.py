@@ -18,6 +18,7 @@ CHUNK_BYTES = 65_536
 LOCAL_HOSTS = {SocketFamily.IPV4: "127.0.0.1", SocketFamily.IPV6: "::1"}
 WILDCARDS = ("0.0.0.0", "::")
 RELATIVE_PATH = re.compile(r"[^/@:$\s][^@:$\s]*/[^@:$\s]*")
+NAME = re.compile(r"[^/@:$\s]+")
 
 
 def connect(address: str, environment: Mapping[str, str], seconds: int) -> socket.socket:
@@ -26,6 +27,8 @@ def connect(address: str, environment: Mapping[str, str], seconds: int) -> socke
         address = str(Path(address).absolute())
     elif RELATIVE_PATH.fullmatch(address):
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), address)
+    elif NAME.fullmatch(address):  # a path of this folder, or a host: only its user knows
+        raise ConfigError("no socket of that name here, and missing port for a host")
     endpoint = single_endpoint(parse_address(address, environment), _resolved)
     if endpoint.family is SocketFamily.DESCRIPTOR:
         raise ConfigError("a descriptor of the program's parent: name another socket with -S")
