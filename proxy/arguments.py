@@ -142,9 +142,14 @@ class _ArgumentParser:
         if words[1:] in (("-h",), ("--help",)):
             self.values["help"] = True
         elif words[0] in (*RELOADS, "ping", "demo") and words[1:]:
-            raise _WrongUsageError(f"nothing may follow '{words[0]}', as '{words[1]}' does")
+            instead = f": options precede '{words[0]}'" if words[1].startswith("-") else ""
+            raise _WrongUsageError(
+                f"nothing may follow '{words[0]}', as '{words[1]}' does{instead}"
+            )
         elif words[0] == "report" and words[2:]:
             raise _WrongUsageError(f"one socket or pid may follow 'report', not '{words[2]}', too")
+        if self.values.get("timeout_seconds") == 0:  # a socket would take it for "do not wait"
+            raise _WrongUsageError("--timeout expects at least 1 second, not '0'")
         if words[0] in RELOADS:
             self.values.setdefault("timeout_seconds", RELOAD_SECONDS)
         self.values["command"] = words

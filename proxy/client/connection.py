@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import socket
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,6 +19,7 @@ CHUNK_BYTES = 65_536
 LOCAL_HOSTS = {SocketFamily.IPV4: "127.0.0.1", SocketFamily.IPV6: "::1"}
 WILDCARDS = ("0.0.0.0", "::")
 RELATIVE_PATH = re.compile(r"[^/@:$\s][^@:$\s]*/[^@:$\s]*")
+NAME = re.compile(r"[^/@:$\s]+")
 
 
 def connect(address: str, environment: Mapping[str, str], seconds: int) -> socket.socket:
@@ -26,6 +28,8 @@ def connect(address: str, environment: Mapping[str, str], seconds: int) -> socke
         address = str(Path(address).absolute())
     elif RELATIVE_PATH.fullmatch(address):
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), address)
+    elif NAME.fullmatch(address):  # a path of this folder, or a host: only its user knows
+        raise ConfigError("no socket of that name here, and missing port for a host")
     endpoint = single_endpoint(parse_address(address, environment), _resolved)
     if endpoint.family is SocketFamily.DESCRIPTOR:
         raise ConfigError("a descriptor of the program's parent: name another socket with -S")
@@ -34,12 +38,22 @@ def connect(address: str, environment: Mapping[str, str], seconds: int) -> socke
         return socket.create_connection((host, endpoint.port), seconds)
     connection = socket.socket(socket.AF_UNIX)
     try:
+        _wait_in_queue(connection, _local_name(endpoint), seconds)
         connection.settimeout(seconds)
-        connection.connect(_local_name(endpoint))
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _wait_in_queue(connection: socket.socket, name: str | bytes, seconds: int) -> None:
+    """Connect; for a place in a full queue only a blocking connect waits (connect(2), EAGAIN)."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", seconds, 0))
+    try:
+        connection.connect(name)
+    except BlockingIOError as error:
+        full = f"too many clients wait there, for {seconds} s: nothing was sent"
+        raise OSError(error.errno, full) from None
 
 
 def _local_name(endpoint: Endpoint) -> str | bytes:

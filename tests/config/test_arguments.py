@@ -183,6 +183,12 @@ def test_a_command_ends_the_flags(words: list[str], expected: dict[str, object])
         (["-f", "x", "reload"], "'-f' is not for the command 'reload'"),
         (["reload", "now"], "nothing may follow 'reload', as 'now' does"),
         (["ping", "now"], "nothing may follow 'ping', as 'now' does"),
+        (
+            ["reload", "-S", "m"],
+            "nothing may follow 'reload', as '-S' does: options precede 'reload'",
+        ),
+        (["--timeout", "0", "reload"], "--timeout expects at least 1 second, not '0'"),
+        (["--timeout", "0", "show", "info"], "--timeout expects at least 1 second, not '0'"),
         ([*F, "--timeout", "3"], "--timeout is for commands"),
         (["sohw", "info"], "'sohw' is no command; a file needs -f"),
     ],

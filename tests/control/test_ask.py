@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -131,7 +131,24 @@ def test_no_socket_is_told_with_what_was_tried(asked: Asked, tmp_path: Path) -> 
     )
     told = asked.of("-S", "run/x.sock", "show", "info")
     assert told[2] == "millrace: no stats socket answers (run/x.sock: No such file or directory)\n"
-    assert "missing port" in asked.of("-S", "127.0.0.1", "show", "info")[2]
+    for name in ("127.0.0.1", "none.sock"):
+        said = f"{name}: no socket of that name here, and missing port for a host"
+        assert said in asked.of("-S", name, "show", "info")[2]
+
+
+def test_a_full_queue_is_waited_for(asked: Asked, tmp_path: Path) -> None:
+    path = str(tmp_path / "full")
+    with socket.socket(socket.AF_UNIX) as listening, ExitStack() as clients:
+        listening.bind(path)
+        listening.listen(0)
+        refused = 0
+        while not refused:
+            client = clients.enter_context(socket.socket(socket.AF_UNIX))
+            client.setblocking(False)
+            refused = client.connect_ex(path)
+        status, out, err = asked.of("-S", path, "--timeout", "1", "show", "info")
+    assert (status, out) == (1, "")
+    assert f"{path}: too many clients wait there, for 1 s: nothing was sent" in err
 
 
 ENDED = "the connection ended before the answer did"

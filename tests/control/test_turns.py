@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import aclosing, contextmanager
+from http import HTTPStatus
 
 import pytest
 
 from proxy.config.model.settings import Check, Origin, Proxy
 from proxy.control.command import Level
 from proxy.control.command_line import CommandLine
-from proxy.control.http.connection import Addresses
-from proxy.control.http.request import parse_head
+from proxy.control.http.connection import Addresses, HttpConnection, Response, plain
+from proxy.control.http.request import Request, parse_head
 from proxy.control.http.services import HttpServices
 from proxy.control.limits import PIECES_AT_ONCE
-from proxy.control.places import Client
+from proxy.control.places import Client, Places
 from proxy.control.process import Control
+from proxy.control.rows.service_counters import ServiceCounters
 from tests.support.control.sections import METRICS
 from tests.support.control.site import World, a_server
 
@@ -179,6 +182,30 @@ def test_a_scrape_lets_others_have_their_turn_and_builds_what_is_wanted(
     looks = asyncio.run(scenario())
     assert looks.longest <= PIECES_AT_ONCE * LOOKS_OF_A_ROW
     assert looks.rows == rows
+
+
+def test_requests_in_a_row_let_others_have_their_turn() -> None:
+    """All of them lie in the socket already, and their answers find room there."""
+    looks, count = Looks(), 30
+
+    async def answer(_request: Request, _client: Client, _addresses: Addresses) -> Response:
+        looks.counting(lambda: None)()
+        return plain(HTTPStatus.OK, "ready")
+
+    async def scenario(ours: socket.socket) -> None:
+        others = asyncio.create_task(looks.turns())
+        served = (ours, Client(), answer, ServiceCounters(), lambda _addresses: None)
+        await HttpConnection(*served, places=Places(1)).serve()
+        others.cancel()
+
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+        theirs.sendall(b"GET /ready HTTP/1.1\r\nHost: x\r\n\r\n" * count)
+        theirs.shutdown(socket.SHUT_WR)
+        asyncio.run(scenario(ours))
+    assert looks.all == count
+    assert looks.longest <= 2
 
 
 @pytest.mark.parametrize(

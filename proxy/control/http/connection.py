@@ -133,6 +133,7 @@ class HttpConnection:
             for _ in range(KEEP_ALIVE_REQUESTS_MAX):
                 if not await self.exchange():
                     return
+                await asyncio.sleep(0)  # the next may lie there: others have their turn before it
         finally:
             self.counters.closed()
 
