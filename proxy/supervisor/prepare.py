@@ -17,8 +17,8 @@ from proxy.config.loader import load, read_master_sockets
 from proxy.config.model.settings import MAXCONN_NONE, Settings, StatsSocket
 from proxy.config.outline.kept import KeptConfiguration
 from proxy.config.text.messages import Message, Severity
-from proxy.server_table import Configured
-from proxy.supervisor.carry import known_addresses, plan_carry
+from proxy.server_table import Configured, ServerTable
+from proxy.supervisor.carry import known_addresses, named_servers, plan_carry
 from proxy.supervisor.fill import shape_of
 from proxy.supervisor.initial import InitialAddress, decide, names_wanted
 from proxy.supervisor.limits import LIBC_LIMIT_MS
@@ -87,7 +87,8 @@ def prepare(
         old, segment = previous.configured, previous.segment
         pairs = at_once(plan_carry(old, configured)).counted.servers
         known = at_once(known_addresses(old.servers, segment, servers, pairs))
-        remembered = frozenset(pairs.new)  # memory knows more of them than any file
+        # memory knows more of them than any file, and that some were deleted: these begin anew
+        remembered = frozenset(pairs.new) | _deleted(old.servers, servers)
     rows, notes = read_state(servers, remembered)
     restored = restore(servers, settings.resolverd, rows, remembered)
     last = {each.slot: each for each in restored}
@@ -98,6 +99,14 @@ def prepare(
         return Prepared(None, messages)
     said = (outcome.environment, outcome.kept)
     return Prepared(settings, messages, found.addresses, restored, *said)
+
+
+def _deleted(old: ServerTable, new: ServerTable) -> frozenset[int]:
+    """The slots of those that were deleted at run time, and that the files have still."""
+    gone = {(old.backends[server.backend_index].name, server.name) for server in old.deleted()}
+    if not gone:
+        return frozenset()
+    return frozenset(slot for name, slot in named_servers(new) if name in gone)
 
 
 def with_master_sockets(

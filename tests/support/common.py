@@ -58,7 +58,12 @@ def listens(path: Path) -> bool:
         return client.connect_ex(str(path)) == 0
 
 
-def wait_for(condition: Callable[[], T | None], seconds: float, what: str, step: float = 0.01) -> T:
+def wait_for(
+    condition: Callable[[], T | None],
+    seconds: float,
+    what: str | Callable[[], str],
+    step: float = 0.01,
+) -> T:
     """Poll `condition` until it is true; its value, or a failure that names what did not come.
 
     `seconds` is what it takes where nothing else runs; the machine is granted more. A file that
@@ -75,7 +80,8 @@ def wait_for(condition: Callable[[], T | None], seconds: float, what: str, step:
         if value and not isinstance(value, FileNotFoundError):
             return value
         if time.monotonic() > deadline:
-            pytest.fail(f"{what}: not within {seconds} s (last value {value!r})")
+            told = what if isinstance(what, str) else what()
+            pytest.fail(f"{told}: not within {seconds} s (last value {value!r})")
         time.sleep(step)
 
 

@@ -258,13 +258,28 @@ def test_a_reload_brings_it_back_and_says_so(edge: Edge) -> None:
     assert sorted(re.findall(back, log(edge))) == ["edge/s1", "edge/s4"]
     assert edge.names() == {"s1", "s2", "s3", "s4", "s5", "s6"}
     wait_for(
-        lambda: edge.shares(6) == {"s1": 2, "s2": 2, "s3": 2}, PATIENCE_SECONDS, "all are back"
+        lambda: edge.shares(6) == {"s1": 2, "s2": 2, "s3": 2},
+        PATIENCE_SECONDS,
+        lambda: f"all are back: {edge.shares(6)}, {edge.ask('show servers state edge')}",
     )
     wait_for(
         lambda: edge.program.servers("edge")["s4"]["srv_addr"] != "-", PATIENCE_SECONDS, "resolved"
     )
     edge.delete("s1")  # and again, in the new generation
     assert edge.shares(4) == {"s2": 2, "s3": 2}
+
+
+def test_it_comes_back_as_its_line_says_whatever_the_state_file_has(edge: Edge) -> None:
+    """A state file is written a little later than an order comes into force."""
+    file = edge.program.folder / "state"
+    edge.ask("disable server edge/s1")
+    wait_for(lambda: " s1 127.0.0.1 0 1 " in file.read_text(), PATIENCE_SECONDS, "it is written")
+    stale = file.read_text()
+    edge.delete("s1")
+    wait_for(lambda: " s1 " not in file.read_text(), PATIENCE_SECONDS, "it is written again")
+    file.write_text(stale)
+    edge.reload()
+    wait_for(lambda: edge.shares(6) == {"s1": 2, "s2": 2, "s3": 2}, PATIENCE_SECONDS, "it is back")
 
 
 def log(edge: Edge) -> str:
