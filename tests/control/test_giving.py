@@ -67,7 +67,7 @@ def test_a_client_of_any_level_gets_a_socket_of_each_address(millrace: Program, 
     assert names == [("127.0.0.1", port), ("127.0.0.2", port)]
     assert read_namespaces(content, 2) == ["", ""]
     assert content.count(b"\2lo") == 1
-    assert "giving 2 listening sockets" in millrace.output.read_text()
+    wait_for(lambda: "giving 2 listening sockets" in millrace.output.read_text(), 5, "it is told")
 
 
 @pytest.mark.parametrize("reads", [0, COUNT.size, 1_000])

@@ -9,12 +9,17 @@ exception.
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
 
 import atheris
 
 with atheris.instrument_imports(include=["proxy.health", "proxy.ordered_values"]):
+    from proxy.health.dialect.dialects import MODULES
+
+    for dialect in sorted(set(MODULES.values())):  # which a program imports as it needs them
+        importlib.import_module(f"proxy.health.dialect.{dialect}")
     from tests.support.replies.dialects import cases_of
     from tests.support.replies.driver import NAMES, SILENT, obey
     from tests.support.replies.judgement import said
