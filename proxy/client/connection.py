@@ -22,7 +22,7 @@ RELATIVE_PATH = re.compile(r"[^/@:$\s][^@:$\s]*/[^@:$\s]*")
 NAME = re.compile(r"[^/@:$\s]+")
 
 
-def connect(address: str, environment: Mapping[str, str], seconds: int) -> socket.socket:
+def connect(address: str, environment: Mapping[str, str], seconds: float) -> socket.socket:
     """A connection with a time-out; raises OSError, or ConfigError for what is no address."""
     if Path(address).is_socket():  # that of a relative path, too
         address = str(Path(address).absolute())
@@ -46,9 +46,10 @@ def connect(address: str, environment: Mapping[str, str], seconds: int) -> socke
     return connection
 
 
-def _wait_in_queue(connection: socket.socket, name: str | bytes, seconds: int) -> None:
+def _wait_in_queue(connection: socket.socket, name: str | bytes, seconds: float) -> None:
     """Connect; for a place in a full queue only a blocking connect waits (connect(2), EAGAIN)."""
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", seconds, 0))
+    whole, micros = int(seconds), int(seconds % 1 * 1_000_000)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", whole, micros))
     try:
         connection.connect(name)
     except BlockingIOError as error:
