@@ -63,6 +63,11 @@ CHANGES: tuple[Word, ...] = (
     *(500, 200, "base/s state maint", "base/s state ready", "one/x state drain"),
     *("one/x state ready", b"drain\n"),
 )
+# how long a check took; and whether its success or the agent's word came first and brought it up
+VARYING = re.compile(
+    r"(?<=check duration: )\d+ms|(?<=is UP, reason: Layer7 check passed, )"
+    r'code: (200|0, info: "via agent : up")'
+)
 HEALTH = 3  # the place of srv_check_health among what is seen
 UNTOUCHED = ("one", "y")  # its last change is the start of the program
 GAP_SECONDS = 2  # what is shown is whole seconds of either end
@@ -135,7 +140,7 @@ class Site:
         """The lines of the log so far, and how all servers stand."""
         self.made.read()
         told = [
-            f"{level} " + re.sub(r"duration: \d+ms", "duration", text.split(": ", 1)[1].strip())
+            f"{level} " + VARYING.sub("any", text.split(": ", 1)[1].strip())
             for level, text in self.made.lines
             if re.search(r" (Server|backend|proxy) ", text)
         ]

@@ -103,8 +103,7 @@ class ShowTasks:
         """Checks and agents."""
         checks, programs, asked = (counts.setdefault(name, TaskCount()) for name in OF_SERVERS)
         agents, at_ms = self._report.observer.agents, now_ms()
-        report = self._report
-        for proxy, server in report.servers.watched():
+        for proxy, server in self._report.servers.watched():
             yield ""
             if server.check is not None:
                 count = programs if checked_by_program(proxy, server) else checks
