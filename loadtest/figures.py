@@ -154,6 +154,9 @@ FIGURES = (
     Figure("resident", "pss_mb", "memory at rest, 2 workers", "MB", absolute_goal=50),
     Figure("resident", "idle_cpu_ms_per_s", "CPU at rest, 10 checks per 2 s", "ms/s"),
     Figure("resident", "start_ms", "start to first forwarded byte", "ms", absolute_goal=500),
+    Figure("resident64", "pss_mb", "memory at rest, 64 workers", "MB", absolute_goal=180),
+    Figure("resident64", "idle_cpu_ms_per_s", "  CPU", "ms/s"),
+    Figure("resident64", "start_ms", "  start to first forwarded byte", "ms"),
     Figure(
         "checks", "cpu_us", "CPU per TCP health check", "us", {"haproxy": 2.0}, absolute_goal=40
     ),

@@ -128,7 +128,7 @@ def idle(instance: Instance, site: Site, _seconds: int) -> Sample:
 
 
 def resident(instance: Instance, _site: Site, seconds: int) -> Sample:
-    """Memory and CPU of an idle proxy: two workers, ten checked servers."""
+    """Start, memory and CPU of an idle proxy with ten checked servers."""
     instance.settle(SETTLE_SECONDS)
     before = tree_run_seconds(instance.pid)
     instance.settle(seconds)
@@ -218,6 +218,14 @@ LOADS = (
         "at rest, 2 workers, 10 servers",
         at_once(resident),
         Setup(workers=2, web_servers=RESIDENT_SERVERS, check_inter_ms=2_000),
+    ),
+    Load(
+        "resident64",
+        "at rest, 64 workers, 10 servers",
+        at_once(resident),
+        Setup(workers=64, web_servers=RESIDENT_SERVERS, check_inter_ms=2_000),
+        programs=DNS_PROGRAMS,
+        brief=False,
     ),
     Load(
         "checks",
