@@ -261,6 +261,15 @@ def address_of(kind: str, folder: Path) -> tuple[str, int, object]:
     return f"127.0.0.1:{port}", socket.AF_INET, ("127.0.0.1", port)
 
 
+def answers(stats: Path) -> bool:
+    """Whether HAProxy runs: the file is there before those of the other sockets."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(stats))
+        client.sendall(b"show info\n")
+        return client.recv(1) != b""
+    return False
+
+
 @contextlib.contextmanager
 def haproxy(folder: Path, configuration: str) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
     """A HAProxy that listens, and its stats socket."""
@@ -268,7 +277,7 @@ def haproxy(folder: Path, configuration: str) -> Iterator[tuple[subprocess.Popen
     file.write_text(configuration.replace("{socket}", str(stats)))
     process = start([require_program("haproxy"), "-db", "-f", str(file)])
     try:
-        wait_for(stats.exists, PATIENCE_SECONDS, "the start of HAProxy")
+        wait_for(lambda: answers(stats), PATIENCE_SECONDS, "the start of HAProxy")
         yield process, stats
     finally:
         process.kill()

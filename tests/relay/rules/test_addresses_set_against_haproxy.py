@@ -218,7 +218,13 @@ def asked(made: OneProgram, ports: dict[str, int], there: int) -> dict[str, list
             wait_for(lambda n=name: line_of(made, n), PATIENCE_SECONDS, f"a line of {name}")
             found[name].append(plainly(line_of(made, name), numbers))
     for table in ("sticky", "tracked"):
-        rows = re.sub(r"0x\w+: | exp=\d+", "", made.ask(f"show table {table}")).splitlines()
+        shown = f"show table {table}"
+        wait_for(
+            lambda command=shown: not re.search(r" use=[1-9]", made.ask(command)),
+            PATIENCE_SECONDS,
+            "the sessions have ended",
+        )
+        rows = re.sub(r"0x\w+: | exp=\d+", "", made.ask(shown)).splitlines()
         found[table] += sorted(rows)
     return found
 
