@@ -102,8 +102,9 @@ class ShowTasks:
     def _of_servers(self, counts: dict[str, TaskCount]) -> Iterator[Piece]:
         """Checks and agents."""
         checks, programs, asked = (counts.setdefault(name, TaskCount()) for name in OF_SERVERS)
-        agents, at_ms = self._report.observer.agents, now_ms()
-        for proxy, server in self._report.servers.watched():
+        report, at_ms = self._report, now_ms()
+        agents = report.observer.agents
+        for proxy, server in report.servers.watched():
             yield ""
             if server.check is not None:
                 count = programs if checked_by_program(proxy, server) else checks
