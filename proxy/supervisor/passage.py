@@ -3,6 +3,9 @@
 Settings of many servers take long to read, so they come without their long lists, and these after
 them in portions. A frame is its length in eight bytes, and that much msgpack; before the first
 comes the length of everything, so that nothing is taken for whole that is not.
+
+What comes over equal to what is in force is dropped at once for the object that is there already:
+a reload takes memory for what it changes, and two generations share the rest.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from proxy.config.model.lists import Reference
-from proxy.config.model.settings import Proxy, Server
+from proxy.config.model.settings import Proxy, Server, Settings
 from proxy.config.text.messages import Message, Severity
 from proxy.supervisor.initial import InitialAddress
 from proxy.supervisor.prepare import Prepared
@@ -83,14 +86,15 @@ def _portions(items: tuple[T, ...]) -> Iterator[tuple[T, ...]]:
         yield items[first : first + PORTION]
 
 
-def decode(content: bytes) -> Steps[Prepared]:
-    """From bytes; a helper that ended early reads as an ALERT."""
+def decode(content: bytes, former: Settings | None = None) -> Steps[Prepared]:
+    """From bytes, with the objects of `former` settings for what equals it; a helper that ended
+    early reads as an ALERT."""
     if len(content) < LENGTH_BYTES or int.from_bytes(content[:LENGTH_BYTES]) != len(content):
         return Prepared(None, (Message(Severity.ALERT, FAILED_RESULT),))
-    return (yield from _decode(content))
+    return (yield from _decode(content, _Former(former)))
 
 
-def _decode(content: bytes) -> Steps[Prepared]:
+def _decode(content: bytes, former: _Former) -> Steps[Prepared]:
     frames = _frames(content)
     prepared = msgspec.msgpack.decode(next(frames), type=Prepared)
     if prepared.settings is None:
@@ -105,16 +109,17 @@ def _decode(content: bytes) -> Steps[Prepared]:
     shared: dict[Any, Any] = {}
     for frame in frames:
         portion = decoder.decode(frame)
+        if portion.proxies:
+            _close(proxies, servers, former)
+            proxies += portion.proxies
+        if portion.servers:
+            servers += _kept(portion.servers, former.servers(proxies[-1]), len(servers))
         for server in portion.servers:
             _share(server, shared)
-        if portion.proxies:
-            _close(proxies, servers)
-            proxies += portion.proxies
-        servers += portion.servers
         for name, items in lists.items():
-            items.extend(getattr(portion, name))
+            items.extend(_kept(getattr(portion, name), former.lists.get(name, ()), len(items)))
         yield
-    _close(proxies, servers)
+    _close(proxies, servers, former)
     resolverd = replace(
         prepared.settings.resolverd,
         resolutions=tuple(lists["resolutions"]),
@@ -143,10 +148,40 @@ def _share(server: Server, shared: dict[Any, Any]) -> None:
         force_setattr(server, "address", server.host)
 
 
-def _close(proxies: list[Proxy], servers: list[Server]) -> None:
+class _Former:
+    """What is in force, to be found by what may come over equal to it."""
+
+    def __init__(self, settings: Settings | None) -> None:
+        """None: nothing is in force."""
+        self._proxies: dict[tuple[str, str], Proxy] = {}
+        self.lists: dict[str, tuple[Any, ...]] = {}  # by their names in a portion
+        if settings is not None:
+            self._proxies = {(proxy.kind, proxy.name): proxy for proxy in settings.proxies}
+            resolverd = settings.resolverd
+            self.lists = {"lists": settings.lists, "references": settings.references}
+            self.lists |= {"resolutions": resolverd.resolutions, "addressed": resolverd.addressed}
+
+    def servers(self, proxy: Proxy) -> tuple[Server, ...]:
+        """Those of the section of this name."""
+        former = self._proxies.get((proxy.kind, proxy.name))
+        return () if former is None else former.servers
+
+    def proxy(self, proxy: Proxy) -> Proxy:
+        """The former section, where this one equals it."""
+        former = self._proxies.get((proxy.kind, proxy.name))
+        return former if former is not None and former == proxy else proxy
+
+
+def _kept(items: tuple[T, ...], former: tuple[T, ...], place: int) -> Iterator[T]:
+    """Those of the list from `place` on, and for each that equals the former one that one."""
+    for number, item in enumerate(items, place):
+        yield former[number] if number < len(former) and former[number] == item else item
+
+
+def _close(proxies: list[Proxy], servers: list[Server], former: _Former) -> None:
     """The last proxy has all its servers."""
-    if servers:
-        proxies[-1] = replace(proxies[-1], servers=tuple(servers))
+    if proxies:
+        proxies[-1] = former.proxy(replace(proxies[-1], servers=tuple(servers)))
         servers.clear()
 
 

@@ -202,7 +202,7 @@ class Reload:
         self._building = Sliced(self._build(self._end_helper(), now_ms))
 
     def _build(self, content: bytes, now_ms: int) -> Steps[Generation]:
-        prepared = yield from decode(content)
+        prepared = yield from decode(content, self._old.runtime.settings)
         self._tell(prepared.messages)
         if prepared.settings is None:
             raise ReloadError("the configuration has errors")

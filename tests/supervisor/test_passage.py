@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from operator import attrgetter
 from pathlib import Path
 
@@ -72,3 +73,39 @@ def test_what_a_killed_helper_sent_is_never_taken_for_settings(tmp_path: Path) -
         received = at_once(decode(content[:length]))
         assert received.settings is None
         assert [message.text for message in received.messages] == [FAILED_RESULT]
+
+
+def test_what_equals_the_settings_in_force_is_the_same_object(tmp_path: Path) -> None:
+    (tmp_path / "list").write_text("10.0.0.0/8\n" * 3)
+    page = (
+        "listen page\n    mode http\n    bind 127.0.0.1:2\n"
+        f"    http-request deny if {{ src -f {tmp_path}/list }}\n"
+    )
+    former, sent = prepared(tmp_path, page).settings, prepared(tmp_path, page)
+    assert former is not None
+    assert sent.settings is not None
+    assert sent.settings.proxies[-1] is not former.proxies[-1], "each is read by itself"
+    taken = at_once(decode(encode(sent), former))
+    assert taken == sent
+    assert taken.settings is not None
+    assert all(map(operator.is_, taken.settings.proxies, former.proxies))
+    for of_kind in (
+        attrgetter("lists"),
+        attrgetter("references"),
+        attrgetter("resolverd.resolutions"),
+    ):
+        assert all(map(operator.is_, of_kind(taken.settings), of_kind(former)))
+        assert of_kind(former)
+
+
+def test_what_does_not_equal_them_is_new_and_nothing_else_is(tmp_path: Path) -> None:
+    former, sent = prepared(tmp_path).settings, prepared(tmp_path, "    server b 127.0.0.1:2\n")
+    assert former is not None
+    taken = at_once(decode(encode(sent), former))
+    assert taken == sent
+    assert taken.settings is not None
+    same = [new is old for new, old in zip(taken.settings.proxies, former.proxies, strict=True)]
+    assert same == [True, True, True, False]
+    (first, second), (only,) = taken.settings.proxies[-1].servers, former.proxies[-1].servers
+    assert first is only
+    assert second.name == "b"
