@@ -41,6 +41,7 @@ class ServerTls:
         self.versions = versions
         self.alpn = alpn
         self.clients = clients
+        self._names: dict[int, str | None] = {}  # by connection that is shaking hands
 
     @cached_property
     def context(self) -> ssl.SSLContext:
@@ -55,7 +56,15 @@ class ServerTls:
         if self.clients:
             made.verify_mode = ssl.CERT_REQUIRED
             made.load_verify_locations(self.folder / f"{self.clients}.pem")
+        made.sni_callback = self._hear  # one for all: two clients may shake hands at a time
         return made
+
+    def _hear(self, tls: object, name: str | None, _context: ssl.SSLContext) -> None:
+        self._names[id(tls)] = name
+
+    def told_name(self, tls: ssl.SSLObject) -> list[str | None]:
+        """The name that this client asked for, None where it named none; nothing without a hello."""
+        return [self._names.pop(id(tls))] if id(tls) in self._names else []
 
 
 class Peer:
@@ -103,10 +112,7 @@ def shake(server: ServerTls, *acts: TlsAct, flushing: bool = True) -> Act:
     """
 
     def act(connection: socket.socket, received: bytearray) -> None:
-        names: list[str | None] = []
-        context = server.context
-        context.sni_callback = lambda _socket, name, _context: names.append(name)
-        peer = Peer(connection, context)
+        peer = Peer(connection, server.context)
         try:
             peer.take(peer.tls.do_handshake, flushing=flushing)
         except ssl.SSLError as error:
@@ -114,7 +120,7 @@ def shake(server: ServerTls, *acts: TlsAct, flushing: bool = True) -> Act:
                 peer.flush()
             received += f"[{type(error).__name__}]".encode()
             return
-        told = (peer.tls.version(), names[-1:], peer.tls.selected_alpn_protocol())
+        told = (peer.tls.version(), server.told_name(peer.tls), peer.tls.selected_alpn_protocol())
         received += repr((*told, bool(peer.tls.getpeercert(binary_form=True)))).encode()
         for each in acts:
             each(peer, received)

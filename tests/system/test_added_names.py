@@ -73,7 +73,8 @@ class Edge(NamedTuple):
 
     def add(self, name: str, words: str = "enabled", host: str = NAME) -> None:
         line = f"{host}:{self.port_of_servers} resolvers r1 {words}"
-        assert self.ask(f"add server edge/{name} {line}") == ADDED
+        answer = self.ask(f"add server edge/{name} {line}")
+        assert answer.startswith(ADDED.strip()), answer
 
     def delete(self, name: str) -> None:
         self.ask(f"disable server edge/{name}")
