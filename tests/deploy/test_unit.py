@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.common import free_port, require_program, wait_for
+from tests.support.common import PATIENCE_SECONDS, free_port, require_program
 from tests.support.program.program import NamedBackend, Program, greet
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -60,6 +60,13 @@ frontend page
     bind {host}:{page}
     stats enable
 """
+
+
+def test_a_reload_is_ordered_where_the_program_listens_for_it() -> None:
+    unit = UNIT.read_text()
+    assert re.search(r"^ExecStart=.* -Ws .* -S \$\{MASTER\},mode,600$", unit, re.MULTILINE)
+    reloads = re.findall(r"^ExecReload=(.*)$", unit, re.MULTILINE)
+    assert reloads == ["/usr/bin/millrace -S ${MASTER} reload"]
 
 
 def test_little_is_exposed() -> None:
@@ -113,24 +120,28 @@ def allowed_calls() -> set[str]:
 @pytest.mark.slow
 def test_the_program_does_with_what_the_unit_allows(tmp_path: Path) -> None:
     """System calls, families of sockets and memory, from the start over a reload to the end."""
-    trace, pidfile = tmp_path / "trace", tmp_path / "pid"
+    pidfile, master = tmp_path / "pid", tmp_path / "master"
+    traces = (tmp_path / "trace", tmp_path / "trace of the reload")
     (tmp_path / "states").touch()
-    wrapper = (
-        *(require_program("strace"), "-f", "-qq", "-o", str(trace)),
-        *("-e", "signal=none", sys.executable, "-c", WRAPPER),
+    wrapper, reloading = (
+        (
+            *(require_program("strace"), "-f", "-qq", "-o", str(trace)),
+            *("-e", "signal=none", sys.executable, "-c", WRAPPER),
+        )
+        for trace in traces
     )
     port, page, backend = free_port(), free_port(), NamedBackend(HOST, 0)
     text = CONFIGURATION.format(
         host=HOST, port=port, page=page, backend=backend.port, pidfile=pidfile, folder=tmp_path
     )
-    program = Program(tmp_path, text, wrapper=wrapper)
+    program = Program(tmp_path, text, "-W", "-S", f"{master},mode,600", wrapper=wrapper)
     try:
         main = int(pidfile.read_text())
         greeted = greet((HOST, port))
         assert greeted is not None
-        os.kill(main, signal.SIGUSR2)
-        reloaded = re.compile(r"^[0-9]+ +master +1 ", re.MULTILINE)
-        wait_for(lambda: reloaded.search(program.ask("show proc")), 60, "the reload is done")
+        reload = (*reloading, sys.executable, "-m", "proxy", "-S", str(master), "reload")
+        done = subprocess.run(reload, capture_output=True, timeout=PATIENCE_SECONDS, check=False)
+        assert done.returncode == 0, done
         greeted[1].close()
         os.kill(main, signal.SIGUSR1)
         assert program.process.wait(60) == 0
@@ -139,7 +150,11 @@ def test_the_program_does_with_what_the_unit_allows(tmp_path: Path) -> None:
             os.kill(int(pidfile.read_text()), signal.SIGKILL)
             program.process.wait()
         backend.close()
-    calls = re.findall(r"^\d+ +(?:<\.\.\. )?(\w+)[ (](.*)", trace.read_text(), re.MULTILINE)
+    calls = re.findall(
+        r"^\d+ +(?:<\.\.\. )?(\w+)[ (](.*)",
+        "".join(trace.read_text() for trace in traces),
+        re.MULTILINE,
+    )
     used = {name for name, _ in calls}
     assert {"accept4", "memfd_create", "prctl"} <= used  # it was seen at work
     assert used - allowed_calls() == set()
