@@ -140,3 +140,18 @@ def test_one_with_the_name_of_a_server_of_the_files_and_another_address(told: To
     wait_for(lambda: line in told.program.output.read_text(), PATIENCE_SECONDS, "the log says so")
     told.wait_address("file", "127.0.1.1")
     assert "added at run time" not in told.program.output.read_text().replace(line, "")
+
+
+def test_what_cannot_be_asked_is_refused(told: Told) -> None:
+    assert told.program.ask("add server edge/n1 app.test:80 resolvers r2") == (
+        "proxy 'edge', server 'n1': unable to find required resolvers 'r2'\n\n"
+    )
+    assert told.program.ask("add server edge/n1 _http._tcp.app.test resolvers r1") == (
+        "the SRV name '_http._tcp.app.test' is not supported for a server that is added at run "
+        "time: write a 'server-template' into the file and reload.\n\n"
+    )
+    assert told.program.ask("add server edge/n1 app.test:80 enabled") == (
+        "the name 'app.test' is asked for only by nameservers of a 'resolvers' section: add "
+        "'resolvers r1', or write its address.\n\n"
+    )
+    assert set(told.program.servers("edge")) == {"file"}

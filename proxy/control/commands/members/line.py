@@ -123,6 +123,13 @@ def _check_name(proxy: Proxy, found: ServerDraft, resolverd: ResolverdSettings) 
             "time: write a 'server-template' into the file and reload."
         )
     names = [each.name for each in resolverd.sections]
+    if section is None and address.number is None and address.local is None:
+        # HAProxy registers it, and gives it no address ever (management manual 9.3, `add server`)
+        first = names[0] if names else "<section>"
+        raise CommandError(
+            f"the name '{address.host}' is asked for only by nameservers of a 'resolvers' section: "
+            f"add 'resolvers {first}', or write its address."
+        )
     if section is not None and section not in names:
         raise CommandError(
             f"proxy '{proxy.name}', server '{found.name}': unable to find required resolvers "
