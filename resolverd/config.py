@@ -197,6 +197,10 @@ class ComingServers(Protocol):
     def seen(self) -> int:
         """The last change that `news` has told of."""
 
+    @property
+    def waiting(self) -> bool:
+        """Whether there has been a change since."""
+
     def news(self) -> MemberNews:
         """What has changed since the last look, at first since the start."""
 

@@ -277,7 +277,9 @@ class Daemon:
         with suppress(BlockingIOError):
             os.eventfd_read(self._doorbell_fd)
         self._answer_mail()
-        if self._look_timer is None:
+        if self.members is not None and self.members.waiting:
+            self._look()  # an operator waits for it
+        elif self._look_timer is None:
             self._look_timer = self._loop.call_later(LOOK_DELAY_S, self._look)
 
     def _look(self) -> None:

@@ -29,6 +29,11 @@ class ResolvedMembers:
         """The last change that `news` has told of."""
         return self._reader.position
 
+    @property
+    def waiting(self) -> bool:
+        """Whether there has been a change since."""
+        return self._reader.changes != self._reader.position
+
     def news(self) -> MemberNews:
         """What has changed since the last look, at first since the start.
 
