@@ -93,8 +93,9 @@ class Slots:
             self._put(slot, None, 0, SlotFlag(0))
         if self._is_spare(backend, slot):
             self._wait(backend, slot, change)
-        self.ring(slot)
-        return self.applied(slot, change, in_relays=True)
+        applied = self.applied(slot, change, in_relays=True)
+        self.ring(slot)  # behind that: what others change before it relays see by this, too
+        return applied
 
     def applied(self, slot: int, change: int, *, in_relays: bool = False) -> Applied:
         """That all go by the change of this slot, or their successors will."""
