@@ -187,7 +187,7 @@ class MemberNews(NamedTuple):
     """What came and went since the last look: first `gone`, then `come`."""
 
     gone: list[int]  # slots
-    come: list[ResolutionSettings]  # of one server each, `index` NO_ROW
+    come: list[ResolutionSettings]  # of one server each, which lends its row to the name
 
 
 class ComingServers(Protocol):

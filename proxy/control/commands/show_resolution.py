@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from proxy.config.model.settings import Server
 from proxy.control.command import Answer, Command, CommandError, Level, Piece
 from proxy.control.commands.mail import Mail
 from proxy.control.commands.resolution import (
@@ -66,8 +67,8 @@ class ShowResolution:
             yield inquiry
             page = inquiry.page(Summary)
             if page is None:
-                settings = self.report.settings.resolverd.resolutions
-                yield from (self.recorded(each) for each in settings if each.index >= cursor)
+                names = self.report.names()
+                yield from (self.recorded(each) for each in names if each.index >= cursor)
                 return
             yield from page.rows
             cursor = page.cursor
@@ -80,7 +81,7 @@ class ShowResolution:
             yield inquiry
             page = inquiry.page(Account)
             if page is None:
-                for each in self.report.settings.resolverd.resolutions:
+                for each in self.report.names():
                     if each.name == name and not found:
                         yield Account(self.recorded(each), None, name, None, [])
                 return
@@ -127,7 +128,19 @@ class ShowResolution:
         resolverd = self.report.settings.resolverd
         record = self.report.monitor.counters.resolution(settings.index)
         holds = next(each.holds for each in resolverd.sections if each.name == settings.section)
-        return summary_of(settings, record, holds, resolverd.families, now_ms())
+        summary = summary_of(settings, record, holds, resolverd.families, now_ms())
+        if settings.index < len(resolverd.resolutions):
+            return summary
+        alike = sum(_is_alike(each, settings) for each in self.report.servers.added())
+        return msgspec.structs.replace(summary, origin="added server", servers=alike)
+
+
+def _is_alike(server: Server, name: ResolutionSettings) -> bool:
+    """Whether an added server has this name, asked for in this way."""
+    own = server.resolution
+    return own is not None and msgspec.structs.replace(own, index=name.index, servers=()) == (
+        msgspec.structs.replace(name, servers=())
+    )
 
 
 def array(parts: Iterable[Piece | Summary | Account]) -> Iterator[Piece]:

@@ -16,7 +16,7 @@ from proxy.control.rows.monitor import Monitor
 from proxy.control.rows.observation import Observed
 from proxy.control.rows.stat_rows import Clock, Row, backend_row, frontend_row, server_row
 from proxy.runtime import Runtime, now_ms
-from resolverd.config import Nameserver, ResolversSection
+from resolverd.config import Nameserver, ResolutionSettings, ResolversSection
 from resolverd.resolv_conf.nameserver_rows import in_use
 from shm.client_orders import OPEN, PAUSED, SHUT, ClientOrdersReader, ProcessLimits
 
@@ -48,6 +48,28 @@ class Report:
     def nameservers(self, section: ResolversSection) -> tuple[Nameserver, ...]:
         """Those that a section asks now; raises BlockingIOError when a name does not hold still."""
         return in_use(section, self.observer.names)
+
+    def added_names(self) -> Iterator[ResolutionSettings]:
+        """The names that only added servers have, each with the row of its record."""
+        for server in self.servers.added():
+            own = server.resolution
+            if own is not None and own.name and self._has_record(own.index):
+                yield own
+
+    def names(self) -> Iterator[ResolutionSettings]:
+        """All names with a record: those of the files, and of servers that were added."""
+        yield from self.settings.resolverd.resolutions
+        yield from self.added_names()
+
+    def name_row(self, server: Server) -> int | None:
+        """The record of the name in a server's line; None: another server's, or no name."""
+        own = server.resolution
+        if own is not None and own.name and self._has_record(own.index):
+            return own.index
+        return server.resolution_index
+
+    def _has_record(self, row: int) -> bool:
+        return self.monitor.counters.resolution(row)["last_valid_ms"] != 0
 
     def clock(self) -> Clock:
         """Now, and when this generation began."""

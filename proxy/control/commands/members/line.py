@@ -60,15 +60,23 @@ class AddedLine(msgspec.Struct, frozen=True):
     families: tuple[Family, ...]  # that names are asked for
     words: tuple[str, ...]  # behind its name
 
-    def server(self, slot: int, number: int, change: int) -> Server:
-        """The server in this slot, with this id, by this change."""
+    def server(self, slot: int, number: int, change: int, name_row: int) -> Server:
+        """The server in this slot, with this id, by this change, and with this row for its name."""
         kind = ProxyKind.LISTEN if self.proxy.kind == "listen" else ProxyKind.BACKEND
         draft = ProxyDraft(self.proxy.name, kind, ORIGIN)
         if self.proxy.timeouts.check_ms is not None:
             draft.timeouts = {"check_ms": self.proxy.timeouts.check_ms}
         assert self.proxy.backend_index is not None
         backend = self.proxy.backend_index
-        found = added_server(draft, self.draft, slot, backend, number, families=self.families)
+        found = added_server(
+            draft,
+            self.draft,
+            slot,
+            backend,
+            number,
+            families=self.families,
+            name_row=name_row,
+        )
         line = written(self.words)
         return msgspec.structs.replace(found, added=change, init_addr=(), line=line)
 

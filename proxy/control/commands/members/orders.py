@@ -116,7 +116,8 @@ class MemberOrders:
                 "section and reload."
             )
         writer = self._slots.writer
-        server = line.server(slot, number, writer.following)
+        row = self._slots.name_row(proxy.backend_index, slot)
+        server = line.server(slot, number, writer.following, row)
         encoded = encode_member(server)
         if len(encoded) > LINE_BYTES_MAX:
             raise CommandError(f"The line of server {server.name} is too long.")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 
 from proxy.config.model.settings import Proxy, Server
 from proxy.control.command import Piece
@@ -39,6 +40,8 @@ class Slots:
         self._emptied: set[int] = set()  # of these: workers were told to forget it
         self._changes: dict[int, int] = {}  # of these: by which change
         self._reader = SlotTableReader(segment)
+        names = segment.shape.resolutions  # behind those of the files each spare slot has a row
+        self._rows = list(accumulate((each.spare_slots for each in backends), initial=names))
         for member in MemberReader(segment).changed():
             backend = self._reader.static(member.slot).backend
             if member.state == MemberState.FREE:
@@ -56,6 +59,10 @@ class Slots:
 
     def _is_spare(self, backend: int, slot: int) -> bool:
         return slot in spare_slots(self._backends[backend])
+
+    def name_row(self, backend: int, slot: int) -> int:
+        """The resolution record that a spare slot's server lends to its name."""
+        return self._rows[backend] + slot - spare_slots(self._backends[backend]).start
 
     def free(self, backend: int) -> int | None:
         """A slot that may have a server now; None if none is free."""
