@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.lengthy]
 
 GROWTH = sample(6, 2)  # percent; a short run ends before each heap has its size
 PAIRS, RELOADS = sample(300, 100_000), sample(3, 500)
-PAIRS_BEFORE, RELOADS_BEFORE = sample(60, 5_000), sample(1, 20)  # until caches are full
+PAIRS_BEFORE, RELOADS_BEFORE = sample(60, 30_000), sample(1, 20)  # until caches are full
 PAIRS_A_RELOAD = 10
 PORTS_UNUSED = sample(16, 0)  # at a nameserver, of which each question draws one
 SPARE = 40

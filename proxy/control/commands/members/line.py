@@ -128,7 +128,9 @@ def _check_name(proxy: Proxy, found: ServerDraft, resolverd: ResolverdSettings) 
     if address.number is None and is_service_name(address.host):
         raise CommandError(
             f"the SRV name '{address.host}' is not supported for a server that is added at run "
-            "time: write a 'server-template' into the file and reload."
+            "time: its records are those of the servers that the file has for it. Write a "
+            "'server-template' into the file and reload, or add a server with the name and the "
+            "port of one target."
         )
     names = [each.name for each in resolverd.sections]
     if section is None and address.number is None and address.local is None:
