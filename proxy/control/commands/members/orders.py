@@ -78,7 +78,7 @@ class MemberOrders:
         assert proxy.backend_index is not None
         line = read_line(proxy, name, words[1:], self._report.settings.resolverd)
         if self._slots.free(proxy.backend_index) is None:
-            yield from self._slots.recycle(proxy.backend_index)
+            yield from self._slots.room(proxy.backend_index)
             self._place(words)  # another order may have come in between
         server, change = self._publish(line)
         runtime = self._report.runtime
