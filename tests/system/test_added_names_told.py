@@ -56,10 +56,10 @@ class Told(NamedTuple):
     nameserver: ScriptedNameserver
     status: int
 
-    def page(self) -> str:
+    def page(self, path: str = "/") -> str:
         """Its text without tags."""
         with socket.create_connection(("127.0.0.1", self.status), PATIENCE_SECONDS) as client:
-            client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            client.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
             said = b"".join(iter(lambda: client.recv(65536), b"")).decode()
         return " ".join(re.sub(r"<[^>]+>", " ", said).split())
 
@@ -167,6 +167,12 @@ def test_added_names_have_rows_as_those_of_the_files(told: Told) -> None:
     assert found.keys() == {"file.test", "one.test"}
     wanted = {"origin": "added server", "servers": 2, "used": 2, "live": False}
     assert {field: found["one.test"][field] for field in wanted} == wanted
+    page = told.page("/?name=one.test")
+    assert "edge/n1 has 127.0.1." in page
+    assert "edge/n2 has 127.0.1." in page
+    assert "one.test r1 ipv4 valid 2 2 0" in page
+    for name in ("n1", "n2"):
+        assert "name one.test last run valid" in told.page(f"/?server=edge/{name}")
     told.delete("n1")  # the record of the name was in its row
     told.wait_page("one.test r1 ipv4 valid 2 1 1")
     told.kill_resolverd()

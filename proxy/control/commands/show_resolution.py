@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from proxy.config.model.settings import Server
 from proxy.control.command import Answer, Command, CommandError, Level, Piece
 from proxy.control.commands.mail import Mail
 from proxy.control.commands.resolution import (
@@ -131,16 +130,7 @@ class ShowResolution:
         summary = summary_of(settings, record, holds, resolverd.families, now_ms())
         if settings.index < len(resolverd.resolutions):
             return summary
-        alike = sum(_is_alike(each, settings) for each in self.report.servers.added())
-        return msgspec.structs.replace(summary, origin="added server", servers=alike)
-
-
-def _is_alike(server: Server, name: ResolutionSettings) -> bool:
-    """Whether an added server has this name, asked for in this way."""
-    own = server.resolution
-    return own is not None and msgspec.structs.replace(own, index=name.index, servers=()) == (
-        msgspec.structs.replace(name, servers=())
-    )
+        return msgspec.structs.replace(summary, origin="added server")
 
 
 def array(parts: Iterable[Piece | Summary | Account]) -> Iterator[Piece]:

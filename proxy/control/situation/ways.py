@@ -131,7 +131,7 @@ class Ways:
         yield from self._nameservers(facts.section, silent=facts.status in ("timeout", ""))
 
     def _name_of_added(self, name: ResolutionSettings) -> Iterator[Link]:
-        """A name whose record is another server's, or not there yet: resolverd knows more."""
+        """A name of the files, or one without a record yet: resolverd knows more."""
         note = f"asked for an added server: see 'show resolution {name.name}'"
         yield Link("name", name.name, note, WayHealth.UNKNOWN)
         yield from self._nameservers(name.section, silent=False)
