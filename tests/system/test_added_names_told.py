@@ -9,6 +9,7 @@ import signal
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -81,6 +82,12 @@ class Told(NamedTuple):
             return found if text in found else ""
 
         return wait_for(shown, PATIENCE_SECONDS, text)
+
+    def runs(self, labels: str) -> int:
+        """How many runs for a name have ended."""
+        return int(
+            self.metrics().partition(f"millrace_resolution_runs_total{labels} ")[2].split()[0]
+        )
 
     def kill_resolverd(self) -> None:
         os.kill(self.program.children()["resolverd"][0], signal.SIGKILL)
@@ -194,6 +201,26 @@ def test_added_names_have_rows_as_those_of_the_files(told: Told) -> None:
     told.wait_page("name file.test (r1): the last run ended with no")
     told.add("n5", "two.test")  # in a slot of a former one
     told.wait_page("two.test r1 ipv4 nx")
+
+
+def test_a_record_goes_on_where_the_files_have_the_name_by_then(told: Told) -> None:
+    told.nameserver.set("one.test", "A", records("127.0.1.2", "127.0.1.3"))
+    for name in ("n1", "n2"):
+        told.add(name, "one.test")
+    told.wait_page("one.test r1 ipv4 valid 2 2 0")
+    told.delete("n1")
+    told.wait_page("one.test r1 ipv4 valid 2 1 1")
+    told.nameserver.set("one.test", "A", replace(records(), silent=True))
+    labels = '{resolver="r1",name="one.test",preferred="ipv4"}'
+    runs = told.runs(labels)
+    assert runs > 1
+    line = "    server n2 one.test:80 resolvers r1 init-addr none\n"
+    told.program.write(told.program.file.read_text() + line)
+    told.program.process.send_signal(signal.SIGUSR2)
+    done = "reload done"
+    wait_for(lambda: done in told.program.output.read_text(), PATIENCE_SECONDS, done)
+    assert told.runs(labels) >= runs
+    assert "one.test r1 ipv4 starting" not in told.page()
 
 
 def test_one_with_the_name_of_a_server_of_the_files_and_another_address(told: Told) -> None:
