@@ -128,7 +128,8 @@ def real_entries() -> Entries:
         return run_control(runtime, elders)
 
     def resolverd(runtime: Runtime) -> object:
-        from proxy.members.resolved import ResolvedMembers  # noqa: PLC0415 (not every file)
+        from proxy.members.kept import KeptMembers  # noqa: PLC0415 (not every file)
+        from proxy.members.resolved import ResolvedMembers  # noqa: PLC0415 (likewise)
         from resolverd.daemon import run as run_resolverd  # noqa: PLC0415 (likewise)
 
         bells = runtime.bells
@@ -143,6 +144,7 @@ def real_entries() -> Entries:
             resolv_conf=runtime.resolv_conf,
             check_orders=runtime.check_orders,
             members=ResolvedMembers(runtime.segment),
+            state_members=lambda: KeptMembers(runtime.segment, runtime.servers.backends),
         )
 
     def runner(runtime: Runtime) -> object:

@@ -187,7 +187,7 @@ class MemberNews(NamedTuple):
     """What came and went since the last look: first `gone`, then `come`."""
 
     gone: list[int]  # slots
-    come: list[ResolutionSettings]  # of one server each, `index` NO_ROW
+    come: list[ResolutionSettings]  # of one server each, which lends its row to the name
 
 
 class ComingServers(Protocol):
@@ -196,6 +196,10 @@ class ComingServers(Protocol):
     @property
     def seen(self) -> int:
         """The last change that `news` has told of."""
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there has been a change since."""
 
     def news(self) -> MemberNews:
         """What has changed since the last look, at first since the start."""
@@ -222,6 +226,20 @@ class StateServer(msgspec.Struct, frozen=True):
     agent_address: str | None = None
 
 
+class StateNews(NamedTuple):
+    """What came and went since the last look: first `gone`, then `come`."""
+
+    gone: list[int]  # slots
+    come: list[StateServer]
+
+
+class StateMembers(Protocol):
+    """Servers that come and go at run time, of which state files have rows."""
+
+    def news(self) -> StateNews:
+        """What has changed since the last look, at first since the start."""
+
+
 class StateFile(msgspec.Struct, frozen=True):
     """A server state file that is kept up to date.
 
@@ -230,8 +248,9 @@ class StateFile(msgspec.Struct, frozen=True):
     """
 
     path: str
-    servers: tuple[StateServer, ...]  # in the order of the configuration
+    servers: tuple[StateServer, ...]  # by slot, which is the order of the configuration
     folder: int | None = None
+    backends: frozenset[str] = frozenset()  # whose servers it has, those that are added as well
 
 
 class LinkedFile(msgspec.Struct, frozen=True):

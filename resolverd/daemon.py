@@ -37,6 +37,7 @@ from resolverd.config import (
     ResolverdSettings,
     ResolversSection,
     StateFile,
+    StateMembers,
 )
 from resolverd.core import Asker, Core
 from resolverd.dns.answer import Answer, QueryType
@@ -85,14 +86,15 @@ def run(
     resolv_conf: LinkedFile | None = None,
     check_orders: CheckOrders | None = None,
     members: ComingServers | None = None,
+    state_members: Callable[[], StateMembers] | None = None,
 ) -> NoReturn:
     """Run resolverd until the process is killed.
 
     `doorbell_fd` is the eventfd that workers write to after a request for a resolution; `ring`
     wakes the workers after a change of a slot, `ring_control` wakes control after an answer to its
-    question; `state_files` are kept up to date, with `check_orders` in them, `resolv_conf` and
-    `members` are followed. Raises SecondWriterError while another process writes slots,
-    RuntimeError when a callback has raised.
+    question; `state_files` are kept up to date, with `check_orders` and `state_members` (made for
+    each) in them, `resolv_conf` and `members` are followed. Raises SecondWriterError while another
+    process writes slots, RuntimeError when a callback has raised.
     """
     take_role(segment.fd, SLOT_WRITER)
     loop = uvloop.new_event_loop()
@@ -104,7 +106,7 @@ def run(
         daemon.follow(resolv_conf)
     daemon.start()
     # it reads the files: the first questions come before
-    loop.call_soon(daemon.keep, state_files, check_orders)
+    loop.call_soon(daemon.keep, state_files, check_orders, state_members)
     loop.run_forever()
     raise RuntimeError("the event loop of resolverd has ended") from daemon.failure
 
@@ -162,10 +164,23 @@ class Daemon:
             settings, board, askers, self._note, now_ms(), early_ms=jitter.early_ms, begins=False
         )
 
-    def keep(self, files: tuple[StateFile, ...], orders: CheckOrders | None = None) -> None:
+    def keep(
+        self,
+        files: tuple[StateFile, ...],
+        orders: CheckOrders | None = None,
+        members: Callable[[], StateMembers] | None = None,
+    ) -> None:
         """Write these files when their servers change."""
         self._writers = [
-            StateWriter(file, self._segment, self._log, self._loop, orders) for file in files
+            StateWriter(
+                file,
+                self._segment,
+                self._log,
+                self._loop,
+                orders,
+                members=None if members is None else members(),
+            )
+            for file in files
         ]
         self._look_for_writers()
 
@@ -277,7 +292,9 @@ class Daemon:
         with suppress(BlockingIOError):
             os.eventfd_read(self._doorbell_fd)
         self._answer_mail()
-        if self._look_timer is None:
+        if self.members is not None and self.members.waiting:
+            self._look()  # an operator waits for it
+        elif self._look_timer is None:
             self._look_timer = self._loop.call_later(LOOK_DELAY_S, self._look)
 
     def _look(self) -> None:

@@ -80,9 +80,9 @@ cdef class LoadHistory:
         self.segment = segment
         self.backends = kept(segment.view.header.backends, BACKENDS_KEPT)
         self.servers = kept(slots, SERVERS_KEPT)
-        self.names = kept(segment.view.header.resolutions, NAMES_KEPT)
+        self.names = kept(segment.shape.resolutions, NAMES_KEPT)
         count = history_rows(
-            segment.view.header.backends, slots, segment.view.header.resolutions)
+            segment.view.header.backends, slots, segment.shape.resolutions)
         self.owners = segment.view.history + 1
         self.rows = self.owners + 2 * self.servers
         self.checks = self.rows + count * POINTS

@@ -69,7 +69,7 @@ cdef class LoadSums:
         cdef uint32_t index
         cdef uint64_t found
         names = []
-        for index in range(self.segment.view.header.resolutions):
+        for index in range(<uint32_t>self.segment.shape.resolutions):
             found = load_relaxed(&self.segment.view.resolutions[index].status)
             if found != 0 and found != status:
                 names.append(index)

@@ -107,7 +107,8 @@ def area_sizes(shape) -> list[int]:
     sizes[AREA_REQUESTS] = shape.workers * shape.slots * sizeof(Request)
     sizes[AREA_ROWS] = (shape.workers + 1) * row_bytes(shape)
     sizes[AREA_NAMESERVERS] = shape.nameservers * sizeof(NameserverCounters)
-    sizes[AREA_RESOLUTIONS] = shape.resolutions * sizeof(ResolutionRecord)
+    sizes[AREA_RESOLUTIONS] = (
+        (shape.resolutions + shape.added_names) * sizeof(ResolutionRecord))
     sizes[AREA_TARGETS] = shape.slots * sizeof(NameLatch)
     sizes[AREA_NAME_ORDERS] = shape.slots * sizeof(NameLatch)
     sizes[AREA_MAILBOX] = sizeof(Mailbox)
@@ -271,7 +272,7 @@ cdef class Segment:
         header.sockets = self.shape.sockets
         header.nameservers = self.shape.nameservers
         header.variables = self.shape.variable_cells
-        header.resolutions = self.shape.resolutions
+        header.resolutions = self.shape.resolutions + self.shape.added_names
         header.reload_generation = reload_generation
         header.created_ms = time.monotonic_ns() // 1_000_000
         header.created_unix_s = time.time_ns() // 1_000_000_000

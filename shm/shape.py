@@ -36,6 +36,7 @@ class Shape(NamedTuple):
     runners: int = 0  # 1 where checks are programs
     rules: int = 0  # of connections
     variables: int = 0  # of the program, in the files
+    added_names: int = 0  # that servers can have which are added at run time
 
     @property
     def variable_cells(self) -> int:

@@ -5,9 +5,7 @@ What another server is, and what else goes by a change, is no affair of it.
 
 from __future__ import annotations
 
-import msgspec
-
-from proxy.config.model.settings import Server
+from proxy.members.table_changes import decode_member
 from resolverd.config import MemberNews
 from shm.members import Member, MemberReader, MemberState
 from shm.segment import Segment
@@ -21,13 +19,17 @@ class ResolvedMembers:
     def __init__(self, segment: Segment) -> None:
         self._reader = MemberReader(segment)
         self._slots = SlotTableReader(segment)
-        self._decoder = msgspec.msgpack.Decoder(Server)
         self._known: dict[int, int] = {}  # slot -> the change that added its server
 
     @property
     def seen(self) -> int:
         """The last change that `news` has told of."""
         return self._reader.position
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there has been a change since."""
+        return self._reader.changes != self._reader.position
 
     def news(self) -> MemberNews:
         """What has changed since the last look, at first since the start.
@@ -42,7 +44,7 @@ class ResolvedMembers:
                     news.gone.append(member.slot)
                 self._known.pop(member.slot, None)
                 continue
-            server = self._decoder.decode(member.line)
+            server = decode_member(member.line)
             if server.resolution is not None and self._known.get(member.slot) != server.added:
                 self._known[member.slot] = server.added
                 news.come.append(server.resolution)

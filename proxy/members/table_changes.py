@@ -49,7 +49,7 @@ class ServerMembers:
             present = self._servers.get(member.slot)
             added = None
             if member.state == MemberState.ADDED:
-                added = _decoder().decode(member.line)
+                added = decode_member(member.line)
                 if present is not None and present.added == added.added:
                     continue
             elif member.state == MemberState.EMPTIED:
@@ -60,6 +60,11 @@ class ServerMembers:
                 self._servers.add(added)
                 changes.added.append(added)
         return changes
+
+
+def decode_member(line: bytes) -> Server:
+    """The server of a line."""
+    return _decoder().decode(line)
 
 
 @cache

@@ -8,14 +8,16 @@ workers that finish their sessions: a tally holds what was carried, so that the 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from proxy.config.model.settings import Proxy, Settings
 from proxy.server_table import Configured, ServerTable
 from proxy.supervisor.pairs import Counted, Named, Onward, Pairs, Way, pair
 from proxy.supervisor.slices import PORTION, Steps
+from resolverd.config import Family, ResolutionSettings
 from resolverd.resolv_conf.nameserver_rows import in_use
+from shm.counters import CounterReader
 from shm.histograms import HistogramReader, HistogramWriter
 from shm.names import NameReader
 from shm.segment import Segment
@@ -32,6 +34,7 @@ class CarryPlan(NamedTuple):
     counted: Counted
     resolutions: Pairs
     sections: Pairs
+    added_names: Pairs  # rows of servers that were added, of which one has the name's record
 
 
 class Carried(NamedTuple):
@@ -58,7 +61,7 @@ def plan_carry(old: Configured, new: Configured) -> Steps[CarryPlan]:
     resolutions = yield from pair(_resolutions(before), _resolutions(after))
     sections = yield from pair(_sections(before), _sections(after))
     counted = Counted(frontends, backends, servers, rules)
-    return CarryPlan(counted, resolutions, sections)
+    return CarryPlan(counted, resolutions, sections, _added_names(old.servers, after))
 
 
 def pair_nameservers(old: Settings, new: Settings, names: NameReader) -> Steps[Pairs]:
@@ -105,10 +108,21 @@ def _sections(settings: Settings) -> Named:
 
 def _resolutions(settings: Settings) -> Named:
     for each in settings.resolverd.resolutions:
-        yield (
-            (each.section, each.name, each.preferred, each.search, each.all_families),
-            each.index,
-        )
+        yield _asked(each), each.index
+
+
+def _asked(name: ResolutionSettings) -> tuple[str, str, Family, bool, bool]:
+    return name.section, name.name, name.preferred, name.search, name.all_families
+
+
+def _added_names(old: ServerTable, new: Settings) -> Pairs:
+    """The rows that added servers have lent to names which the files have by now."""
+    rows: dict[Hashable, list[int]] = {}
+    for server in old.added():
+        if server.resolution is not None and server.resolution.name:
+            rows.setdefault(_asked(server.resolution), []).append(server.resolution.index)
+    named = _resolutions(new) if rows else ()
+    return Pairs((row, index) for name, index in named for row in rows.get(name, ()))
 
 
 def known_addresses(
@@ -161,6 +175,11 @@ def carry_answers(old: Segment, new: Segment, plan: CarryPlan, nameservers: Pair
     carry_nameservers(old, new, nameservers)
     for portion in plan.resolutions.portions():
         carry_resolutions(old, new, portion)
+        yield
+    counters = CounterReader(old)
+    for before, after in plan.added_names:
+        if counters.resolution(before)["last_valid_ms"]:
+            carry_resolutions(old, new, [(before, after)])
         yield
     histograms, carried = HistogramReader(old), HistogramWriter(new)
     for before, after in plan.sections:

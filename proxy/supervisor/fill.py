@@ -34,6 +34,9 @@ def shape_of(configured: Configured, workers: int, sockets: int) -> Shape:
         runners=int(servers.has_programs),
         rules=len(settings.rules),
         variables=len(settings.shared.names),
+        added_names=sum(each.spare_slots for each in servers.backends)
+        if settings.resolverd.sections
+        else 0,
     )
 
 

@@ -28,7 +28,7 @@ MODULES = (
 )
 SERVICES = {  # beside workers
     "control": ("proxy.control.process",),
-    "resolverd": ("resolverd.daemon", "proxy.members.resolved"),
+    "resolverd": ("resolverd.daemon", "proxy.members.kept", "proxy.members.resolved"),
     "runner": ("proxy.runner.process",),
 }
 MASTER = "proxy.master.process"

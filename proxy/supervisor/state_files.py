@@ -32,7 +32,7 @@ def backends_by_file(servers: ServerTable) -> dict[str, list[Proxy]]:
     """The files that state is loaded from, each with its backends in the order of the file."""
     files: dict[str, list[Proxy]] = {}
     for proxy in servers.backends:
-        if proxy.server_state_file is not None and servers.of(proxy):
+        if proxy.server_state_file is not None and (servers.of(proxy) or proxy.spare_slots):
             files.setdefault(proxy.server_state_file, []).append(proxy)
     return files
 
@@ -110,19 +110,22 @@ def open_state_files(servers: ServerTable) -> tuple[StateFile, ...]:
             members = [
                 state_server(proxy, server) for proxy in proxies for server in servers.of(proxy)
             ]
-            opened.append(_open_state_file(path, tuple(members)))
+            backends = frozenset(proxy.name for proxy in proxies)
+            opened.append(_open_state_file(path, tuple(members), backends))
     except BaseException:
         close_state_files(opened)
         raise
     return tuple(opened)
 
 
-def _open_state_file(path: str, servers: tuple[StateServer, ...]) -> StateFile:
+def _open_state_file(
+    path: str, servers: tuple[StateServer, ...], backends: frozenset[str]
+) -> StateFile:
     real = os.path.realpath(path)  # a link stays a link: its target is replaced
     folder = None
     with suppress(OSError):  # the writer notices, too, and says so
         folder = os.open(Path(real).parent, OPEN_FOLDER)
-    return StateFile(real, servers, folder)
+    return StateFile(real, servers, folder, backends)
 
 
 def close_state_files(files: Iterable[StateFile]) -> None:

@@ -65,7 +65,7 @@ from resolverd.dns.wire import (
     question_to_wire,
 )
 
-QUESTIONS_MAX = 32_768  # kept in wire form: both families of 10,000 names, and targets
+QUESTIONS_MAX = 512  # kept in wire form: of the runs that are open, in both families
 HOST_LABELS = re.compile(rb"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")  # the labels of a target
 
 
@@ -179,9 +179,8 @@ _RCODE_STATUS = {RCODE_NXDOMAIN: Status.NX, RCODE_REFUSED: Status.REFUSED}
 _FAMILIES = {TYPE_A: Family.IPV4, TYPE_AAAA: Family.IPV6}
 
 
-@functools.lru_cache(QUESTIONS_MAX)
 def build_query(question: Question, payload_size: int | None) -> bytes:
-    """The query in wire form, its id 0; cached. Raises ValueError if the name is none.
+    """The query in wire form, its id 0. Raises ValueError if the name is none.
 
     Without a payload size it has no OPT record.
     """

@@ -26,6 +26,7 @@ from resolverd.config import (
     ResolversSection,
 )
 from resolverd.dns.wire import name_to_wire
+from resolverd.names.added_rows import AddedRows
 from resolverd.names.host import ResolvedName
 from resolverd.names.service import ResolvedService
 from resolverd.names.slot_publisher import ServedServers
@@ -68,6 +69,7 @@ class NameRegistry:
         self._unsettled: dict[int, None] = {}
         # of servers whose line has no resolution of the configuration: an address, or added
         self._apart = {each.servers[0].slot: each for each in settings.addressed}
+        self._added_rows = AddedRows()
         self._orders: dict[int, str] = {}
         self._next_key = 1 + max((each.index for each in settings.resolutions), default=-1)
         self._begun_ms = now_ms
@@ -165,6 +167,7 @@ class NameRegistry:
             self._feed(server, home, name, now_ms, 0)
         elif home.name and slot in self._apart:
             self._feed(server, home, home.name, now_ms, 0)
+            self._lend_row(slot, home)
         elif slot in self._home:
             own = self[self._home[slot]]
             assert isinstance(own, ResolvedName)
@@ -202,6 +205,7 @@ class NameRegistry:
         name = self[key]
         assert isinstance(name, ResolvedName), "servers of a label are not deleted"
         name.abandon()
+        self._added_rows.abandoned(key, name)
         self._unsettled[key] = None
 
     def need(self, server: ResolvedServer, name: str, now_ms: int, since_ms: int = 0) -> None:
@@ -215,6 +219,7 @@ class NameRegistry:
             name = self[key]
             assert isinstance(name, ResolvedName)
             name.leave(slot)
+            self._added_rows.leave(key, name, slot)
             self._unsettled[key] = None
 
     def settle(self, now_ms: int) -> None:
@@ -261,6 +266,15 @@ class NameRegistry:
         if target.name:
             self._orders[server.slot] = target.name
         self._feed(server, home, name, now_ms, target.stamp_ms, own=not target.name)
+        if not target.name:
+            self._lend_row(server.slot, home)
+
+    def _lend_row(self, slot: int, home: ResolutionSettings) -> None:
+        """An added server has the name of its line: its row may be that of the name."""
+        key = self._fed_by[slot]
+        name = self._by_key[key]
+        assert isinstance(name, ResolvedName)
+        self._added_rows.join(key, name, slot, home.index)
 
     def _take_service(self, settings: ResolutionSettings, now_ms: int) -> None:
         section = self._sections[settings.section]

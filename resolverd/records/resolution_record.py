@@ -2,7 +2,7 @@
 
 Owns the counts, which a successor continues, and two log lines: about records without a server
 (limited for all names of a section together), and about the first record that left and came back.
-A name that is not in the configuration has no row: nothing is stored then.
+A target of an SRV record, or a name that was ordered, has no row: nothing is stored then.
 """
 
 from __future__ import annotations
@@ -16,6 +16,13 @@ from resolverd.log.lines import describe_came_back, describe_surplus
 from resolverd.log.throttle import LogThrottle
 from resolverd.resolution.resolution import Resolution
 from shm.log_level import Log
+
+FIELDS = (
+    *("last_valid_ms", "last_run_ms", "status", "records_seen", "slots_used", "slots_missing"),
+    *("runs", "triggers", "ipv4_valid_ms", "ipv6_valid_ms", "triggers_held_until_ms"),
+    *("returns", "answered"),
+)
+EMPTY = dict.fromkeys(FIELDS, 0)
 
 
 class ResolutionCounts:
@@ -67,6 +74,32 @@ class ResolutionCounts:
                 record["last_valid_ms"], family_valid_ms, record["last_run_ms"], status
             )
             resolution.leases.begun = bool(record["answered"])
+
+    def begin(self, index: int, resolution: Resolution) -> None:
+        """Keep the record in this row from now on; what is there is of no name any more."""
+        self._index, self._outcome = index, ()
+        now = {
+            "last_valid_ms": resolution.last_valid_ms,
+            "last_run_ms": resolution.last_run_ms,
+            "status": resolution.last_status or 0,
+            "records_seen": self._records_seen,
+            "runs": self._runs,
+            "triggers": self._triggers,
+            "returns": self._returns,
+            **_by_family(resolution),
+        }
+        self._board.record(index, **{**EMPTY, **now})
+
+    def move(self, index: int) -> None:
+        """Keep the record in this row from now on."""
+        assert self._index is not None, "it has a row"
+        record = self._board.resolution(self._index)
+        self._board.record(index, **{field: record[field] for field in FIELDS})
+        self._index = index
+
+    def empty(self, index: int) -> None:
+        """A row has no record."""
+        self._board.record(index, **EMPTY)
 
     def triggered(self) -> None:
         """Count a failed connect that triggered a run."""

@@ -111,12 +111,17 @@ class RowReader:
             if row.address is not None
         }
 
+    def forget(self, slot: int) -> None:
+        """The slot has another server now, or none."""
+        self._last.pop(slot, None)
+
     def read(self, server: StateServer) -> DatedRow:
         """One server's row; raises BlockingIOError when a record changed at each of many tries."""
         standing = self._standing(server)
         row = row_of(server, kept(standing))
         last = self._last.get(server.slot)
-        last = remembered(last, row, standing.slot, answered=self._answered(server))
+        answered = self._answered(server, standing.slot.cause)
+        last = remembered(last, row, standing.slot, answered=answered)
         self._last[server.slot] = last
         changed_ms = standing.last_change_ms(self._created_ms)
         return DatedRow(with_address(row, last), changed_ms, bare=row)
@@ -140,9 +145,11 @@ class RowReader:
             AS_CONFIGURED if self._orders is None else self._orders.read(slot),
         )
 
-    def _answered(self, server: StateServer) -> bool:
+    def _answered(self, server: StateServer, cause: int) -> bool:
         index = server.resolution_index
-        return index is not None and self._counters.resolution(index)["status"] == Status.VALID
+        if index is None:  # a name without a record: a failure of one would be told as such
+            return cause == Cause.REMOVED
+        return bool(self._counters.resolution(index)["status"] == Status.VALID)
 
 
 class Doubles:

@@ -21,7 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from resolverd.config import StateFile
+from resolverd.config import StateFile, StateMembers
 from resolverd.state_file.format import (
     FILE_BYTES_MAX,
     HEADER,
@@ -34,7 +34,6 @@ from resolverd.state_file.rows import DatedRow, Doubles, RowReader
 from shm.check_orders import CheckOrders
 from shm.files import read_whole
 from shm.log_level import Log, LogLevel
-from shm.members import MemberReader
 from shm.segment import Segment
 
 Each = TypeVar("Each")
@@ -116,9 +115,13 @@ class StateWriter:
         log: Log,
         loop: asyncio.AbstractEventLoop,
         orders: CheckOrders | None = None,
+        *,
+        members: StateMembers | None = None,
     ) -> None:
         """Reads the present file; nothing is written before the first look."""
-        self._servers = file.servers
+        self._servers = {server.slot: server for server in file.servers}
+        self._backends = file.backends
+        self._members = members
         self._path = Path(file.path)
         self.folder = file.folder
         self._segment = segment
@@ -126,9 +129,8 @@ class StateWriter:
         self._loop = loop
         self._thread = ThreadPoolExecutor(max_workers=1)
         self._written: list[StateRow] | None = None
+        self._follow_members()
         self._reader = RowReader(segment, self._former_rows(), orders)
-        self._members = MemberReader(segment)
-        self._deleted: set[int] = set()  # slots; none that a row is of gets another server
         self._seen: int | None = None  # the table's generation at the last look
         self._looked_ms = 0
         self._pause_ms, self._sweep_ms = 0, SWEEP_MS
@@ -146,8 +148,22 @@ class StateWriter:
         except (OSError, StateFileError):  # the supervisor has loaded it and logged this
             return {}
         self._written = list(rows.values())
-        names = {(server.backend_name, server.name): server.slot for server in self._servers}
+        names = {(server.backend_name, server.name): slot for slot, server in self._servers.items()}
         return {names[name]: row for name, row in rows.items() if name in names}
+
+    def _follow_members(self) -> list[int]:
+        """Bring the servers up to date; the slots that have no server any more, or another."""
+        if self._members is None:
+            return []
+        news = self._members.news()
+        for slot in news.gone:
+            self._servers.pop(slot, None)
+        for server in news.come:
+            if server.backend_name in self._backends:
+                self._servers[server.slot] = server
+        if news.come:
+            self._servers = dict(sorted(self._servers.items()))
+        return news.gone
 
     def look(self, at_ms: int) -> None:
         """Begin to read the servers, after a pause and if something has changed."""
@@ -186,11 +202,10 @@ class StateWriter:
         Raises BlockingIOError where a record cannot be read at the moment.
         """
         doubles, found = Doubles(), list[DatedRow]()
-        self._deleted.update(member.slot for member in self._members.changed())
-        for servers in _portions(self._servers):
+        for slot in self._follow_members():
+            self._reader.forget(slot)
+        for servers in _portions(tuple(self._servers.values())):
             for server in servers:
-                if server.slot in self._deleted:
-                    continue
                 found.append(self._reader.read(server))
                 doubles.note(found[-1])
             yield

@@ -184,6 +184,26 @@ def test_a_successor_finds_lost_addresses_in_the_file_itself(world: World) -> No
     assert world.row().address == "10.0.0.1"
 
 
+def test_a_slot_that_has_another_server_keeps_no_address_of_the_former(world: World) -> None:
+    world.publish(0, "10.0.0.1", Cause.DNS)
+    assert world.row().address == "10.0.0.1"
+    world.reader.forget(0)
+    world.publish(0, None, Cause.NX)  # the other has lost its own meanwhile
+    world.status(Status.NX)
+    assert world.row().address is None
+
+
+@pytest.mark.parametrize(("cause", "left"), [(Cause.REMOVED, None), (Cause.NX, "10.0.0.1")])
+def test_a_name_without_a_record_says_by_its_cause_whether_it_was_answered(
+    world: World, cause: Cause, left: str | None
+) -> None:
+    added = msgspec.structs.replace(NAMED, resolution_index=None, addressed=True)
+    world.publish(0, "10.0.0.1", Cause.DNS)
+    assert world.row(added).address == "10.0.0.1"
+    world.publish(0, None, cause)
+    assert world.row(added).address == left
+
+
 def line(server: str, address: str | None, *, lost: str | None = None) -> DatedRow:
     bare = StateRow(3, "be", 1, server, address, port=80)
     row = bare if lost is None else msgspec.structs.replace(bare, address=lost)

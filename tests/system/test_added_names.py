@@ -387,14 +387,3 @@ def test_a_resolverd_that_is_stopped_is_named(edge: Edge) -> None:
     edge.wait(n3=ADDRESSES[0], n4=ADDRESSES[1])
     edge.add("n5")  # in the slot of the first, which resolverd has left
     edge.wait(n3=ADDRESSES[0], n4=ADDRESSES[1], n5=ADDRESSES[0])
-
-
-def test_what_cannot_be_asked_is_refused(edge: Edge) -> None:
-    assert edge.ask("add server edge/n1 app.test:80 resolvers r2") == (
-        "proxy 'edge', server 'n1': unable to find required resolvers 'r2'\n\n"
-    )
-    assert edge.ask("add server edge/n1 _http._tcp.app.test resolvers r1") == (
-        "the SRV name '_http._tcp.app.test' is not supported for a server that is added at run "
-        "time: write a 'server-template' into the file and reload.\n\n"
-    )
-    assert edge.addresses() == {}

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import signal
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,6 +44,7 @@ frontend status
     stats enable
     stats uri /
     stats show-legends
+    http-request use-service prometheus-exporter if {{ path /metrics }}
 backend edge
     server file file.test:80 resolvers r1 init-addr none
 """
@@ -53,10 +57,10 @@ class Told(NamedTuple):
     nameserver: ScriptedNameserver
     status: int
 
-    def page(self) -> str:
+    def page(self, path: str = "/") -> str:
         """Its text without tags."""
         with socket.create_connection(("127.0.0.1", self.status), PATIENCE_SECONDS) as client:
-            client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            client.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
             said = b"".join(iter(lambda: client.recv(65536), b"")).decode()
         return " ".join(re.sub(r"<[^>]+>", " ", said).split())
 
@@ -66,6 +70,27 @@ class Told(NamedTuple):
             return page if text in page else ""
 
         return wait_for(shown, PATIENCE_SECONDS, text)
+
+    def metrics(self) -> str:
+        with socket.create_connection(("127.0.0.1", self.status), PATIENCE_SECONDS) as client:
+            client.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+            return b"".join(iter(lambda: client.recv(65536), b"")).decode()
+
+    def wait_metrics(self, text: str) -> str:
+        def shown() -> str:
+            found = self.metrics()
+            return found if text in found else ""
+
+        return wait_for(shown, PATIENCE_SECONDS, text)
+
+    def runs(self, labels: str) -> int:
+        """How many runs for a name have ended."""
+        return int(
+            self.metrics().partition(f"millrace_resolution_runs_total{labels} ")[2].split()[0]
+        )
+
+    def kill_resolverd(self) -> None:
+        os.kill(self.program.children()["resolverd"][0], signal.SIGKILL)
 
     def add(self, name: str, host: str) -> None:
         order = f"add server edge/{name} {host}:80 resolvers r1 enabled"
@@ -104,8 +129,8 @@ def test_a_name_of_the_file_that_only_an_added_server_keeps(told: Told) -> None:
 def test_a_second_server_of_one_record_is_a_free_slot(told: Told) -> None:
     told.wait_page("Nothing is wrong.")
     told.add("n1", "one.test")
-    page = told.wait_page("n1: it has no address")  # as long as the name has no record
-    assert "name one.test asked for an added server: see" in page
+    told.wait_page("n1: it has no address")  # as long as the name has no record
+    told.wait_page("name one.test (r1): the last run ended with nx")
     told.nameserver.set("one.test", "A", records("127.0.1.2"))
     told.wait_address("n1", "127.0.1.2")
     told.add("n2", "one.test")
@@ -119,6 +144,83 @@ def test_a_second_server_of_one_record_is_a_free_slot(told: Told) -> None:
     told.add("n4", "two.test")  # in a slot of one of them
     told.wait_page("n4: it has no address")
     told.wait_page("1 free slot")
+
+
+def test_added_names_have_rows_as_those_of_the_files(told: Told) -> None:
+    told.nameserver.set("one.test", "A", records("127.0.1.2", "127.0.1.3"))
+    for name in ("n1", "n2"):
+        told.add(name, "one.test")
+    rows = told.program.servers
+    wait_for(
+        lambda: (
+            {rows("edge")[name]["srv_addr"] for name in ("n1", "n2")} == {"127.0.1.2", "127.0.1.3"}
+        ),
+        PATIENCE_SECONDS,
+        "both have an address",
+    )
+    told.add("n3", "file.test")
+    row = "one.test r1 ipv4 valid 2 2 0"  # records, servers used, records left over
+    page = told.wait_page(row)
+    assert page.count("one.test r1") == 1
+    assert page.count("file.test r1") == 1
+    labels = '{resolver="r1",name="one.test",preferred="ipv4"}'
+    assert f"millrace_resolution_records{labels} 2" in told.metrics()
+    assert "name        : one.test (resolvers r1, A)" in told.program.ask("show why edge/n1")
+    resolverd = told.program.children()["resolverd"][0]
+    os.kill(resolverd, signal.SIGSTOP)  # what is told now is of the segment
+    summaries = json.loads(told.program.ask("show resolution json"))
+    os.kill(resolverd, signal.SIGCONT)
+    found = {each["name"]: each for each in summaries}
+    assert found.keys() == {"file.test", "one.test"}
+    wanted = {"origin": "added server", "servers": 2, "used": 2, "live": False}
+    assert {field: found["one.test"][field] for field in wanted} == wanted
+    page = told.page("/?name=one.test")
+    assert "edge/n1 has 127.0.1." in page
+    assert "edge/n2 has 127.0.1." in page
+    assert "one.test r1 ipv4 valid 2 2 0" in page
+    for name in ("n1", "n2"):
+        assert "name one.test last run valid" in told.page(f"/?server=edge/{name}")
+    told.delete("n1")  # the record of the name was in its row
+    told.wait_page("one.test r1 ipv4 valid 2 1 1")
+    told.kill_resolverd()
+    assert f"millrace_resolution_records{labels} 2" in told.wait_metrics(
+        f"millrace_resolution_slots_used{labels} 1"
+    )
+    told.add("n4", "one.test")
+    told.delete("n2")
+    told.wait_page("one.test r1 ipv4 valid 2 1 1")
+    told.program.ask("set server edge/n4 fqdn other.test")
+    wait_for(lambda: "one.test" not in told.metrics(), PATIENCE_SECONDS, "no name, no row")
+    told.program.ask("set server edge/n4 fqdn one.test")
+    told.wait_page("one.test r1 ipv4 valid 2 1 1")
+    told.delete("n4")
+    wait_for(lambda: "one.test" not in told.metrics(), PATIENCE_SECONDS, "it has gone")
+    told.delete("file")  # whose record is that of the files
+    told.wait_page("file.test r1 ipv4 valid 1 1 0")
+    told.nameserver.set("file.test", "A", records())
+    told.wait_page("name file.test (r1): the last run ended with no")
+    told.add("n5", "two.test")  # in a slot of a former one
+    told.wait_page("two.test r1 ipv4 nx")
+
+
+def test_a_record_goes_on_where_the_files_have_the_name_by_then(told: Told) -> None:
+    told.nameserver.set("one.test", "A", records("127.0.1.2", "127.0.1.3"))
+    for name in ("n1", "n2"):
+        told.add(name, "one.test")
+    told.wait_page("one.test r1 ipv4 valid 2 2 0")
+    told.delete("n1")
+    told.wait_page("one.test r1 ipv4 valid 2 1 1")
+    told.nameserver.set("one.test", "A", replace(records(), silent=True))
+    labels = '{resolver="r1",name="one.test",preferred="ipv4"}'
+    runs = told.runs(labels)
+    assert runs > 1
+    line = "    server n2 one.test:80 resolvers r1 init-addr none\n"
+    told.program.write(told.program.file.read_text() + line)
+    told.program.process.send_signal(signal.SIGUSR2)
+    done = "reload done"
+    wait_for(lambda: done in told.program.output.read_text(), PATIENCE_SECONDS, done)
+    assert told.runs(labels) >= runs
+    assert "one.test r1 ipv4 starting" not in told.page()
 
 
 def test_one_with_the_name_of_a_server_of_the_files_and_another_address(told: Told) -> None:
@@ -140,3 +242,20 @@ def test_one_with_the_name_of_a_server_of_the_files_and_another_address(told: To
     wait_for(lambda: line in told.program.output.read_text(), PATIENCE_SECONDS, "the log says so")
     told.wait_address("file", "127.0.1.1")
     assert "added at run time" not in told.program.output.read_text().replace(line, "")
+
+
+def test_what_cannot_be_asked_is_refused(told: Told) -> None:
+    assert told.program.ask("add server edge/n1 app.test:80 resolvers r2") == (
+        "proxy 'edge', server 'n1': unable to find required resolvers 'r2'\n\n"
+    )
+    assert told.program.ask("add server edge/n1 _http._tcp.app.test resolvers r1") == (
+        "the SRV name '_http._tcp.app.test' is not supported for a server that is added at run "
+        "time: its records are those of the servers that the file has for it. Write a "
+        "'server-template' into the file and reload, or add a server with the name and the port of "
+        "one target.\n\n"
+    )
+    assert told.program.ask("add server edge/n1 app.test:80 enabled") == (
+        "the name 'app.test' is asked for only by nameservers of a 'resolvers' section: add "
+        "'resolvers r1', or write its address.\n\n"
+    )
+    assert set(told.program.servers("edge")) == {"file"}

@@ -187,13 +187,14 @@ def added_server(
     number: int,
     *,
     families: tuple[Family, ...],
+    name_row: int,
 ) -> Server:
-    """A server that is added at run time, without TLS; its name has no row."""
+    """A server that is added at run time, without TLS; its name may have the record `name_row`."""
     table = ResolutionTable(families)
     builder = ServerBuilder(table, TlsTable(GlobalDraft(), verify=True))
     built = builder.build_at(draft, server, slot, backend_index, number)
     for resolution in (*table.settings(), *table.addressed()):
-        own = replace(resolution, index=NO_ROW)
+        own = replace(resolution, index=name_row if resolution.name else NO_ROW)
         built = replace(built, resolution_index=None, resolution=own)
     return built
 

@@ -66,8 +66,8 @@ class ShowResolution:
             yield inquiry
             page = inquiry.page(Summary)
             if page is None:
-                settings = self.report.settings.resolverd.resolutions
-                yield from (self.recorded(each) for each in settings if each.index >= cursor)
+                names = self.report.names()
+                yield from (self.recorded(each) for each in names if each.index >= cursor)
                 return
             yield from page.rows
             cursor = page.cursor
@@ -80,7 +80,7 @@ class ShowResolution:
             yield inquiry
             page = inquiry.page(Account)
             if page is None:
-                for each in self.report.settings.resolverd.resolutions:
+                for each in self.report.names():
                     if each.name == name and not found:
                         yield Account(self.recorded(each), None, name, None, [])
                 return
@@ -127,7 +127,10 @@ class ShowResolution:
         resolverd = self.report.settings.resolverd
         record = self.report.monitor.counters.resolution(settings.index)
         holds = next(each.holds for each in resolverd.sections if each.name == settings.section)
-        return summary_of(settings, record, holds, resolverd.families, now_ms())
+        summary = summary_of(settings, record, holds, resolverd.families, now_ms())
+        if settings.index < len(resolverd.resolutions):
+            return summary
+        return msgspec.structs.replace(summary, origin="added server")
 
 
 def array(parts: Iterable[Piece | Summary | Account]) -> Iterator[Piece]:

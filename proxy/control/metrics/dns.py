@@ -78,7 +78,7 @@ class DnsMetrics:
     def __init__(self, report: Report) -> None:
         self.report = report
         self.resolverd = report.settings.resolverd
-        self.labels = tuple(map(labels_of_resolution, self.resolverd.resolutions))
+        self._labels = tuple(map(labels_of_resolution, self.resolverd.resolutions))
         self.histograms = HistogramReader(report.runtime.segment)
 
     def families(self) -> Iterator[MetricFamily | Histogram]:
@@ -129,13 +129,19 @@ class DnsMetrics:
     def records(self) -> Iterator[tuple[Labels, Record]]:
         """What the segment says of each name, read while it is rendered."""
         reader = self.report.monitor.counters
-        for labels, resolution in zip(self.labels, self.resolverd.resolutions, strict=True):
+        for labels, resolution in self._names():
             yield labels, reader.resolution(resolution.index)
+
+    def _names(self) -> Iterator[tuple[Labels, ResolutionSettings]]:
+        """All names: labels of those of the files are made once."""
+        yield from zip(self._labels, self.resolverd.resolutions, strict=True)
+        for resolution in self.report.added_names():
+            yield labels_of_resolution(resolution), resolution
 
     def samples(self, value: Callable[[ResolutionSettings, Record], Value]) -> Iterator[Sample]:
         """One for each name, read while it is rendered: ten thousand names must delay no answer."""
         reader = self.report.monitor.counters
-        for labels, resolution in zip(self.labels, self.resolverd.resolutions, strict=True):
+        for labels, resolution in self._names():
             yield labels, value(resolution, reader.resolution(resolution.index))
 
     def field(self, name: str) -> Iterator[tuple[Labels, int]]:

@@ -37,15 +37,16 @@ def resolution_state(record: Mapping[str, int], left_ms: int | None) -> str:
 
 def names_table(subject: PageSubject, moment: PageMoment) -> Iterator[str]:
     """One row for each name, those that fail first; of many, the first."""
-    every = subject.names.resolutions
+    every = list(subject.report.names())
     if not every:
         return
-    failing = subject.names.failing()[:NAMES_AT_ONCE]
-    well = (index for index in range(len(every)) if index not in failing)
+    failing = [subject.names.resolution(row) for row in subject.names.failing()[:NAMES_AT_ONCE]]
+    rows = {each.index for each in failing}
+    well = (each for each in every if each.index not in rows)
     chosen = [*failing, *islice(well, NAMES_AT_ONCE - len(failing))]
     yield headed_table(NAME_COLUMNS, "Names in DNS", "show resolution")
-    for index in chosen:
-        yield name_row(subject, moment, every[index])
+    for each in chosen:
+        yield name_row(subject, moment, each)
     yield TABLE_END
     if len(every) > len(chosen):
         left = len(every) - len(chosen)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from proxy.capacity import capacity_of
 from proxy.config.model.settings import Proxy, Server
 from proxy.control.old_generations import OldGenerations
@@ -16,7 +18,7 @@ from proxy.control.rows.monitor import Monitor
 from proxy.control.rows.observation import Observed
 from proxy.control.rows.stat_rows import Clock, Row, backend_row, frontend_row, server_row
 from proxy.runtime import Runtime, now_ms
-from resolverd.config import Nameserver, ResolversSection
+from resolverd.config import NO_ROW, Nameserver, ResolutionSettings, ResolversSection
 from resolverd.resolv_conf.nameserver_rows import in_use
 from shm.client_orders import OPEN, PAUSED, SHUT, ClientOrdersReader, ProcessLimits
 
@@ -48,6 +50,43 @@ class Report:
     def nameservers(self, section: ResolversSection) -> tuple[Nameserver, ...]:
         """Those that a section asks now; raises BlockingIOError when a name does not hold still."""
         return in_use(section, self.observer.names)
+
+    def added_names(self) -> Iterator[ResolutionSettings]:
+        """The names that only added servers have, each with its servers and the row of its record.
+
+        It is the row of one of these.
+        """
+        alike: dict[ResolutionSettings, list[ResolutionSettings]] = {}
+        for server in self.servers.added():
+            own = server.resolution
+            if own is not None and own.name:
+                alike.setdefault(replace(own, index=NO_ROW, servers=()), []).append(own)
+        for each in alike.values():
+            for own in each:
+                if self._has_record(own.index):
+                    fed = tuple(server for resolution in each for server in resolution.servers)
+                    yield replace(own, servers=fed)
+
+    def names(self) -> Iterator[ResolutionSettings]:
+        """All names with a record: those of the files, and of servers that were added."""
+        yield from self.settings.resolverd.resolutions
+        yield from self.added_names()
+
+    def name_row(self, server: Server) -> int | None:
+        """The record of the name in a server's line; None: it has none, or shares one of the files.
+
+        An added server may have none yet.
+        """
+        own = server.resolution
+        if own is None or not own.name:
+            return server.resolution_index
+        for resolution in self.added_names():
+            if any(fed.slot == server.slot for fed in resolution.servers):
+                return resolution.index
+        return None
+
+    def _has_record(self, row: int) -> bool:
+        return self.monitor.counters.resolution(row)["last_valid_ms"] != 0
 
     def clock(self) -> Clock:
         """Now, and when this generation began."""

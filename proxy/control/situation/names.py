@@ -20,12 +20,26 @@ class NameTroubles:
         self.report = report
         self._loads = LoadSums(report.runtime.segment)
         settings = report.settings.resolverd
-        self.resolutions = settings.resolutions
+        self._of_files = settings.resolutions
         self.sections = {section.name: section for section in settings.sections}
 
+    @property
+    def any(self) -> bool:
+        """Whether resolverd has a name to ask for."""
+        return bool(self._of_files) or any(True for _ in self.report.added_names())
+
+    def resolution(self, index: int) -> ResolutionSettings:
+        """The name with this record; raises LookupError."""
+        if index < len(self._of_files):
+            return self._of_files[index]
+        for server in self.report.servers.added():
+            if server.resolution is not None and server.resolution.index == index:
+                return server.resolution
+        raise LookupError(f"no name has the record {index}")
+
     def facts(self, index: int) -> NameFacts:
-        """One name; raises IndexError."""
-        resolution, now = self.resolutions[index], now_ms()
+        """One name; raises LookupError."""
+        resolution, now = self.resolution(index), now_ms()
         record = self.report.monitor.counters.resolution(index)
         section = self.sections[resolution.section]
         status, valid_ms = failed_with(record), last_valid_ms(record)
@@ -53,13 +67,15 @@ class NameTroubles:
     def failing(self) -> list[int]:
         """The names whose last run failed, the most pressing of the first LOOKED_AT_MAX first."""
         found = self._loads.resolutions_other_than(Status.VALID)
-        now, left = now_ms(), {}
+        counters, now, left = self.report.monitor.counters, now_ms(), dict[int, int | None]()
+        for each in self.report.added_names():
+            if failed_with(counters.resolution(each.index)) is not None:
+                found.append(each.index)
         for index in found[:LOOKED_AT_MAX]:
-            record = self.report.monitor.counters.resolution(index)
-            holds = self.sections[self.resolutions[index].section].holds
-            left[index] = dropped_in_ms(record, holds, now)
+            holds = self.sections[self.resolution(index).section].holds
+            left[index] = dropped_in_ms(counters.resolution(index), holds, now)
         return sorted(found, key=lambda index: (left.get(index) is None, left.get(index) or 0))
 
     def called(self, text: str) -> list[ResolutionSettings]:
         """The resolutions of a name."""
-        return [each for each in self.resolutions if each.name == text]
+        return [each for each in self.report.names() if each.name == text]

@@ -110,7 +110,7 @@ class Troubles:
         shape = self.report.runtime.segment.shape
         for position, name in enumerate(shape.process_names):
             status = board.status(position)
-            needed = position < shape.workers or name != "resolverd" or self.names.resolutions
+            needed = position < shape.workers or name != "resolverd" or self.names.any
             severity = Urgency.IMPAIRED if position < shape.workers else Urgency.THREATENED
             beats = [status.main_beat_ms] + [status.relay_beat_ms] * (position < shape.workers)
             oldest = min((beat for beat in beats if beat), default=0)
@@ -183,7 +183,7 @@ class Troubles:
                 continue
             backend = self.report.servers.backends[server.backend_index]
             observed = self.report.observer.server(backend, server)
-            number = server.resolution_index
+            number = self.report.name_row(server)
             facts = None if number is None else self.names.facts(number)
             yield from causes(observed, facts, now_ms())
         if len(alike) > REASONS_TOLD_MAX:

@@ -95,8 +95,9 @@ class Ways:
             yield self._server(proxy, server)
         found = [server] if server is not None else list(self.report.servers.of(proxy)[:1])
         for each in found:
-            if each.resolution_index is not None:
-                yield from self._name(each.resolution_index)
+            row = self.report.name_row(each)
+            if row is not None:
+                yield from self._name(row)
             elif each.resolution is not None and each.resolution.name:
                 yield from self._name_of_added(each.resolution)
 
@@ -130,7 +131,7 @@ class Ways:
         yield from self._nameservers(facts.section, silent=facts.status in ("timeout", ""))
 
     def _name_of_added(self, name: ResolutionSettings) -> Iterator[Link]:
-        """A name without a row: only resolverd knows how its last run went."""
+        """A name of the files, or one without a record yet: resolverd knows more."""
         note = f"asked for an added server: see 'show resolution {name.name}'"
         yield Link("name", name.name, note, WayHealth.UNKNOWN)
         yield from self._nameservers(name.section, silent=False)

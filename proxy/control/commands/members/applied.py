@@ -34,7 +34,7 @@ class Applied:
         self._segment = segment
         self._resolved = resolved
         self._change = change
-        self._generation = segment.table_generation if in_relays else 0
+        self.generation = segment.table_generation if in_relays else 0  # that relays have seen
         self._by_living = by_living
         self._board = ProcessBoard(segment)
         self.behind: list[int] = []
@@ -53,7 +53,7 @@ class Applied:
         behind = [
             worker
             for worker in range(shape.workers)
-            if not self._goes_by_it(self._board.status(worker), self._generation)
+            if not self._goes_by_it(self._board.status(worker), self.generation)
         ]
         if self._resolved:
             status = self._board.status(shape.resolverd_process)

@@ -60,15 +60,23 @@ class AddedLine(msgspec.Struct, frozen=True):
     families: tuple[Family, ...]  # that names are asked for
     words: tuple[str, ...]  # behind its name
 
-    def server(self, slot: int, number: int, change: int) -> Server:
-        """The server in this slot, with this id, by this change."""
+    def server(self, slot: int, number: int, change: int, name_row: int) -> Server:
+        """The server in this slot, with this id, by this change, and with this row for its name."""
         kind = ProxyKind.LISTEN if self.proxy.kind == "listen" else ProxyKind.BACKEND
         draft = ProxyDraft(self.proxy.name, kind, ORIGIN)
         if self.proxy.timeouts.check_ms is not None:
             draft.timeouts = {"check_ms": self.proxy.timeouts.check_ms}
         assert self.proxy.backend_index is not None
         backend = self.proxy.backend_index
-        found = added_server(draft, self.draft, slot, backend, number, families=self.families)
+        found = added_server(
+            draft,
+            self.draft,
+            slot,
+            backend,
+            number,
+            families=self.families,
+            name_row=name_row,
+        )
         line = written(self.words)
         return msgspec.structs.replace(found, added=change, init_addr=(), line=line)
 
@@ -120,9 +128,18 @@ def _check_name(proxy: Proxy, found: ServerDraft, resolverd: ResolverdSettings) 
     if address.number is None and is_service_name(address.host):
         raise CommandError(
             f"the SRV name '{address.host}' is not supported for a server that is added at run "
-            "time: write a 'server-template' into the file and reload."
+            "time: its records are those of the servers that the file has for it. Write a "
+            "'server-template' into the file and reload, or add a server with the name and the "
+            "port of one target."
         )
     names = [each.name for each in resolverd.sections]
+    if section is None and address.number is None and address.local is None:
+        # HAProxy registers it, and gives it no address ever (management manual 9.3, `add server`)
+        first = names[0] if names else "<section>"
+        raise CommandError(
+            f"the name '{address.host}' is asked for only by nameservers of a 'resolvers' section: "
+            f"add 'resolvers {first}', or write its address."
+        )
     if section is not None and section not in names:
         raise CommandError(
             f"proxy '{proxy.name}', server '{found.name}': unable to find required resolvers "

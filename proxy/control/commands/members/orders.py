@@ -78,7 +78,7 @@ class MemberOrders:
         assert proxy.backend_index is not None
         line = read_line(proxy, name, words[1:], self._report.settings.resolverd)
         if self._slots.free(proxy.backend_index) is None:
-            yield from self._slots.recycle(proxy.backend_index)
+            yield from self._slots.room(proxy.backend_index)
             self._place(words)  # another order may have come in between
         server, change = self._publish(line)
         runtime = self._report.runtime
@@ -116,7 +116,8 @@ class MemberOrders:
                 "section and reload."
             )
         writer = self._slots.writer
-        server = line.server(slot, number, writer.following)
+        row = self._slots.name_row(proxy.backend_index, slot)
+        server = line.server(slot, number, writer.following, row)
         encoded = encode_member(server)
         if len(encoded) > LINE_BYTES_MAX:
             raise CommandError(f"The line of server {server.name} is too long.")

@@ -8,12 +8,15 @@ come. The slot of a server of the files stays empty until a reload.
 
 from __future__ import annotations
 
-from collections import deque
+import asyncio
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 
 from proxy.config.model.settings import Proxy, Server
 from proxy.control.command import Piece
 from proxy.control.commands.members.applied import Applied
+from proxy.control.limits import APPLIED_SECONDS_MAX, IN_FORCE_LOOK_SECONDS
 from proxy.runtime import Bells, now_ms, ring
 from proxy.server_table import spare_slots
 from shm.members import MemberReader, MemberState, MemberWriter
@@ -22,6 +25,14 @@ from shm.slots import SlotTableReader, SlotTableWriter
 from shm.states import Cause, SlotFlag, StaticFlag
 
 LOOKED_MAX = 16  # slots that wait to be free, for one order
+
+
+class OthersTurn:
+    """A wait for other orders."""
+
+    async def over(self) -> None:
+        """Return when they had their turn."""
+        await asyncio.sleep(IN_FORCE_LOOK_SECONDS)
 
 
 class Slots:
@@ -36,9 +47,12 @@ class Slots:
         self._records = SlotTableWriter(segment)
         self._freed: dict[int, deque[int]] = {}  # by backend
         self._waiting: dict[int, deque[int]] = {}  # likewise: a server was deleted there
+        self._looked: Counter[int] = Counter()  # by backend: how many an order is about to free
         self._emptied: set[int] = set()  # of these: workers were told to forget it
         self._changes: dict[int, int] = {}  # of these: by which change
         self._reader = SlotTableReader(segment)
+        names = segment.shape.resolutions  # behind those of the files each spare slot has a row
+        self._rows = list(accumulate((each.spare_slots for each in backends), initial=names))
         for member in MemberReader(segment).changed():
             backend = self._reader.static(member.slot).backend
             if member.state == MemberState.FREE:
@@ -56,6 +70,10 @@ class Slots:
 
     def _is_spare(self, backend: int, slot: int) -> bool:
         return slot in spare_slots(self._backends[backend])
+
+    def name_row(self, backend: int, slot: int) -> int:
+        """The resolution record that a spare slot's server lends to its name."""
+        return self._rows[backend] + slot - spare_slots(self._backends[backend]).start
 
     def free(self, backend: int) -> int | None:
         """A slot that may have a server now; None if none is free."""
@@ -93,8 +111,9 @@ class Slots:
             self._put(slot, None, 0, SlotFlag(0))
         if self._is_spare(backend, slot):
             self._wait(backend, slot, change)
-        self.ring(slot)
-        return self.applied(slot, change, in_relays=True)
+        applied = self.applied(slot, change, in_relays=True)
+        self.ring(slot)  # behind that: what others change before it relays see by this, too
+        return applied
 
     def applied(self, slot: int, change: int, *, in_relays: bool = False) -> Applied:
         """That all go by the change of this slot, or their successors will."""
@@ -105,10 +124,27 @@ class Slots:
         """Whether its server has `resolvers`, or the last one had."""
         return bool(self._reader.static(slot).flags & StaticFlag.RESOLVED)
 
+    def room(self, backend: int) -> Iterator[Piece]:
+        """Wait for a slot that is free, where one is on the way to be, as other orders leave it."""
+        until_ms = now_ms() + int(APPLIED_SECONDS_MAX * 1000)
+        while True:
+            yield from self.recycle(backend)
+            if self.free(backend) is not None or not self._comes_free(backend):
+                return
+            if now_ms() > until_ms:
+                return
+            yield OthersTurn()
+
+    def _comes_free(self, backend: int) -> bool:
+        waiting = self._waiting.get(backend, ())
+        return self._looked[backend] > 0 or any(map(self.writer.quiet, waiting))
+
     def recycle(self, backend: int) -> Iterator[Piece]:
         """Bring some slots on the way to be free; waits for workers."""
         waiting = self._waiting.get(backend, deque())
         looked = [waiting.popleft() for _ in range(min(len(waiting), LOOKED_MAX))]
+        taken = len(looked)
+        self._looked[backend] += taken
         try:
             for slot in looked:
                 if slot not in self._emptied and self._deserted(slot):
@@ -124,6 +160,7 @@ class Slots:
                     self._release(backend, slot)
                     looked.remove(slot)
         finally:
+            self._looked[backend] -= taken
             waiting.extend(looked)
 
     def _deserted(self, slot: int) -> bool:

@@ -1,0 +1,34 @@
+"""Servers that come and go at run time, as state files have rows of them.
+
+What else goes by a change is no affair of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from proxy.config.model.settings import Proxy
+from proxy.members.table_changes import decode_member
+from proxy.server_table import state_server
+from resolverd.config import StateNews
+from shm.members import MemberReader, MemberState
+from shm.segment import Segment
+
+
+class KeptMembers:
+    """Reads their changes from the segment; satisfies `resolverd.config.StateMembers`."""
+
+    def __init__(self, segment: Segment, backends: Sequence[Proxy]) -> None:
+        """`backends` by their index."""
+        self._reader = MemberReader(segment)
+        self._backends = backends
+
+    def news(self) -> StateNews:
+        """What has changed since the last look, at first since the start."""
+        news = StateNews([], [])
+        for member in self._reader.changed():
+            news.gone.append(member.slot)
+            if member.state == MemberState.ADDED:
+                server = decode_member(member.line)
+                news.come.append(state_server(self._backends[server.backend_index], server))
+        return news

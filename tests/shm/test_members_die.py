@@ -1,0 +1,86 @@
+"""Control dies after each store of an addition and a deletion: a successor finds the one or the other.
+
+The readers are processes that have looked before, and one that is new.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from shm.members import Member, MemberReader, MemberState, MemberWriter
+from shm.segment import Segment
+from shm.shape import Shape
+from shm.slots import SlotTableReader, SlotTableWriter
+from shm.states import StaticFlag, StaticState
+from tests.support.trace import die_at_each_store, pause
+
+SPARE = 1  # its slot
+LINE = bytes(range(1, 200))
+ADDED = StaticState(0, StaticFlag.CHECKED, 7, 3, 2, 3, 9, added=1)
+
+
+@pytest.fixture
+def segment() -> Iterator[Segment]:
+    made = Segment.create(Shape(2, 1, 1, 1, 1, nameservers=0, resolutions=0))
+    table = SlotTableWriter(made)
+    table.lay_backend(0, 0, 1, 1)
+    table.place(0, StaticState(0, StaticFlag(0), 1, 0, 2, 3, 1))
+    yield made
+    made.close()
+
+
+def is_whole(segment: Segment, member: Member) -> bool:
+    static = SlotTableReader(segment).static(SPARE)
+    return member.line == LINE and (static.weight, static.maxconn, static.id) == (7, 3, 9)
+
+
+def deaths(
+    segment: Segment, change: Callable[[MemberWriter], object], before: int, after: int
+) -> int:
+    """Let control die in a change, and a successor come; how often there were stores to die at."""
+    writer, found = MemberWriter(segment), 0
+
+    def work() -> None:
+        pause()
+        change(writer)
+
+    told = MemberReader(segment)
+    told.changed()
+    for _ in die_at_each_store(segment, work):
+        found += 1
+        position = told.position
+        reader = MemberReader(segment)
+        assert reader.read(SPARE).state in (before, after)
+        successor = MemberWriter(segment)
+        now = MemberReader(segment).read(SPARE)
+        fresh = {member.state for member in MemberReader(segment).changed()}
+        assert fresh == ({now.state} if now.state else set()), "one that is new knows it, too"
+        if now.state == MemberState.ADDED:
+            assert is_whole(segment, now)
+        if now.state == after:
+            assert now.change == position + 1 == told.changes, "those that looked before are told"
+            assert now.change < successor.following
+        else:
+            assert told.changes == position
+            change(successor)  # as the operator does who got no answer
+            assert MemberReader(segment).read(SPARE).state == after
+    change(writer)
+    return found
+
+
+@pytest.mark.slow
+def test_each_change_is_whole_or_none_after_a_death_at_each_store(segment: Segment) -> None:
+    writer_of = {
+        MemberState.ADDED: lambda writer: writer.add(SPARE, LINE, ADDED),
+        MemberState.DELETED: lambda writer: writer.delete(SPARE),
+        MemberState.EMPTIED: lambda writer: writer.empty(SPARE),
+        MemberState.FREE: lambda writer: writer.free(SPARE),
+    }
+    before, stores = MemberState.AS_FILE, []
+    for after in (*writer_of, MemberState.ADDED):  # in a slot that has had a server as well
+        stores.append(deaths(segment, writer_of[after], before, after))
+        before = after
+    assert stores[0] > 20, "a line, what it says, and the change"
+    assert min(stores) >= 3, "a state, the list of changes, and their number"
