@@ -179,8 +179,9 @@ _RCODE_STATUS = {RCODE_NXDOMAIN: Status.NX, RCODE_REFUSED: Status.REFUSED}
 _FAMILIES = {TYPE_A: Family.IPV4, TYPE_AAAA: Family.IPV6}
 
 
+@functools.lru_cache(QUESTIONS_MAX)
 def build_query(question: Question, payload_size: int | None) -> bytes:
-    """The query in wire form, its id 0. Raises ValueError if the name is none.
+    """The query in wire form, its id 0; cached. Raises ValueError if the name is none.
 
     Without a payload size it has no OPT record.
     """
