@@ -116,6 +116,7 @@ cdef inline void sweep(Engine *engine) noexcept nogil:
         limits_look(engine)
     if engine.waiting != 0 and engine.now_ms >= engine.queues_swept_ms + QUEUE_SWEEP_MS:
         engine.queues_swept_ms = engine.now_ms
+        engine.sweeps += 1
         engine.review = True
     if engine.review:
         queues_review(engine)
