@@ -13,10 +13,18 @@ cdef extern from * nogil:
     #ifndef MILLRACE_ATOMICS
     #define MILLRACE_ATOMICS
     #include <stdint.h>
+    #ifdef MILLRACE_LOADED /* a build that tells what is looked at: tests/relay/lines.pyx */
+    static void (*millrace_loaded)(const void *word);
+    #define LOADED(word) do { if (millrace_loaded) millrace_loaded(word); } while (0)
+    #else
+    #define LOADED(word) ((void)0)
+    #endif
     static inline uint64_t load_relaxed(const uint64_t *word) {
+        LOADED(word);
         return __atomic_load_n(word, __ATOMIC_RELAXED);
     }
     static inline uint64_t load_acquire(const uint64_t *word) {
+        LOADED(word);
         return __atomic_load_n(word, __ATOMIC_ACQUIRE);
     }
     static inline uint32_t load32_acquire(const uint32_t *word) {

@@ -76,7 +76,7 @@ cdef enum:
     AREAS = 30
     HINT_BLOCK_SLOTS = 64  # neighbouring hints with one word that counts their changes
     WAITED_WORDS = 4  # a bit for each worker: WORKERS_MAX of shape.py
-    PLACE_BLOCK_SLOTS = 64  # neighbouring servers with one word that counts places given back
+    PLACE_BLOCK_SLOTS = HINT_BLOCK_SLOTS  # likewise, for places that were given back
     JOURNAL_ENTRIES = 8_192  # 64 KiB; a reader that is further behind reads every slot
     PAGE = 4096
 
@@ -197,7 +197,8 @@ cdef struct FrontendShared:  # or of the process
     Waited places  # who has listeners stopped at its maxconn
     Waited rate  # and at its rate
     uint64_t sessions_seen  # as of a backend
-    uint64_t alone[7]
+    uint64_t ahead_asked  # of the process: +1 when a worker wants places that others took ahead
+    uint64_t alone[6]
 
 cdef struct ClientOrders:  # what an operator has ordered of how clients get in
     # a limit is its number + 1; 0: as configured

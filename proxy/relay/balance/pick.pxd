@@ -28,7 +28,7 @@ from shm.atomics cimport (
     count, exchange_pointer, fetch_add, load_acquire, load_pointer, load_relaxed, store_relaxed)
 from shm.eligibility cimport ServerView
 from shm.layout cimport PLACE_BLOCK_SLOTS
-from shm.segment cimport backend_counters
+from shm.sums cimport backend_sessions
 
 cdef enum:
     SKIPS_MAX = 128  # turns skipped before the backend's slots are scanned instead
@@ -291,13 +291,11 @@ cdef inline bint bears_more(Engine *engine, Backend *backend, uint32_t slot) noe
     """
     cdef Schedule *schedule = backend.schedule
     cdef uint32_t position = slot - backend.first_slot
-    cdef uint64_t sessions = 0
-    cdef uint64_t places, before, after
-    cdef uint32_t row
+    cdef uint64_t sessions, places, before, after
     if backend.balance_factor == 0:
         return True
-    for row in range(engine.workers):
-        sessions += load_relaxed(&backend_counters(&engine.view, row, backend.index).sessions)
+    sessions = backend_sessions(
+        &engine.view, backend.index, engine.worker, engine.now_ms)
     places = (max(sessions, <uint64_t>1) * backend.balance_factor + 99) // 100
     before = schedule.weights_before[position] * places // schedule.weight_total
     after = (schedule.weights_before[position] + schedule.weights[position]) * places // (

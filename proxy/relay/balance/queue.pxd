@@ -22,7 +22,7 @@ from proxy.relay.state.counting cimport (
     count_queued, count_released, count_unqueued, gauge_down, gauge_up, raise_max)
 from proxy.relay.state.pool cimport pool_give, pool_take
 from proxy.relay.state.server_places cimport (
-    Waiting, backend_everywhere, next_for_place, place_leave, place_raise, place_try, served_by,
+    Waiting, next_for_place, place_leave, place_raise, place_try, served_by,
     ticket_draw, ticket_publish, waiting_everywhere, waiting_for_server)
 from proxy.relay.state.server_view cimport server_cached, standing_of
 from proxy.relay.state.syscalls cimport ring_bell
@@ -33,6 +33,7 @@ from shm.eligibility cimport WARM_STEPS, ServerView, warmth
 from shm.limits cimport dynamic_limit
 from shm.rows cimport ServerCounters
 from shm.segment cimport server_counters
+from shm.sums cimport backend_sessions
 
 
 cdef inline uint64_t server_limit(
@@ -49,7 +50,7 @@ cdef inline uint64_t server_limit(
     if minconn != 0:
         limit = dynamic_limit(
             server.maxconn, minconn, engine.backends[backend].fullconn,
-            backend_everywhere(&engine.view, backend))
+            backend_sessions(&engine.view, backend, engine.worker, engine.now_ms))
     if warm < WARM_STEPS:
         limit = max(limit * (warm - 1) // WARM_STEPS, <uint64_t>1)
     return limit

@@ -50,15 +50,6 @@ cdef struct Waiting:  # the lowest ticket of some
     uint32_t worker  # whose it is
 
 
-cdef inline uint64_t served_everywhere(const View *view, uint32_t slot) noexcept nogil:
-    """Sessions of this generation that have a place at a server, or are just trying to take one."""
-    cdef uint64_t total = 0
-    cdef uint32_t row
-    for row in range(view.header.workers):
-        total += load_relaxed(&server_counters(view, row, slot).sessions)
-    return total
-
-
 cdef inline void gauge_begin(const View *view, uint32_t worker, uint32_t slot) noexcept nogil:
     """Let this worker's cell have its sessions at a server, of which none was counted yet."""
     cdef ServerCounters *own = server_counters(view, worker, slot)
@@ -104,15 +95,6 @@ cdef inline uint64_t served_in(
         left -= LINE_ROWS
     for place in range(left):
         total += cell_sessions(load_relaxed(&line[place]), tag)
-    return total
-
-
-cdef inline uint64_t backend_everywhere(const View *view, uint32_t backend) noexcept nogil:
-    """Sessions of a backend, those that wait included."""
-    cdef uint64_t total = 0
-    cdef uint32_t row
-    for row in range(view.header.workers):
-        total += load_relaxed(&backend_counters(view, row, backend).sessions)
     return total
 
 
@@ -245,7 +227,8 @@ cdef inline Waiting waiting_for_server(
         const View *view, uint32_t slot, int64_t now_ms) noexcept nogil:
     """The lowest ticket of those that wait for a certain server."""
     return lowest_waiting(
-        view, &view.servers_shared[slot].waited, &server_counters(view, 0, slot).queue_ticket, now_ms)
+        view, &view.servers_shared[slot].waited, &server_counters(view, 0, slot).queue_ticket,
+        now_ms)
 
 
 cdef inline Waiting next_for_place(

@@ -18,7 +18,7 @@ from proxy.relay.state.table_types cimport Sticky, Stores
 from proxy.relay.state.wheel cimport Timer, Wheel
 from proxy.rules.types cimport Ends, HeaderFields, Tracks, Variables
 from shm.dumps cimport DumpQuestion
-from shm.layout cimport BackendShared, Process
+from shm.layout cimport BackendShared, Process, Waited
 from shm.rows cimport BackendCounters, FrontendCounters, ServerCounters, WorkerCounters
 from shm.segment cimport View
 from shm.tables.layout cimport Table
@@ -180,13 +180,16 @@ cdef struct Limit:  # keeps listeners from accepting while it is reached (admiss
     uint8_t ordered  # by an operator
     uint64_t counted  # of places: the gauge, in bytes from the start of a row
     uint64_t published  # the lowest ticket that it stops, likewise
+    uint64_t reserved  # of places: those taken ahead with those in use, likewise
+    Waited *waited  # which workers may have published a ticket
+    uint32_t ahead  # places that may be taken ahead (admission/ahead.pxd)
+    uint8_t reserving  # in the engine's list of those with places taken ahead
+    Limit *next_reserving
     uint32_t window  # of a rate: which RateWindow of a row
     uint8_t freed  # in the engine's list of those with room again
     Limit *next_freed
-    Limit *next  # in the engine's list of those that stop a listener of this worker
-    Limit *previous
-    Listener *first  # that it stops, in the order of tickets
-    Listener *last
+    Limit *next, *previous  # in the engine's list of those that stop a listener of this worker
+    Listener *first, *last  # that it stops, in the order of tickets
 
 cdef struct Frontend:
     FrontendCounters *counters  # this worker's row
@@ -339,6 +342,8 @@ cdef struct Engine:
     Limit *binds  # maxconn, by bind address
     Limit *stopping  # those that stop listeners of this worker
     Limit *freed  # those with room again, perhaps
+    Limit *reserving  # those of which places were taken ahead
+    uint64_t ahead_seen  # how often another had asked for such places, at the last look
     uint32_t rates_stopping  # how many of those that stop listeners are rates
     int64_t sweep_ms  # between two looks for free places, whatever bells were lost
     int64_t swept_ms  # the last one
