@@ -1,8 +1,8 @@
 """The numbers and structs that compiled code declares, read from its .pxd files.
 
-Owns as much of their grammar as those files use: enums of numbers, structs of integers. The
-declarations are the only place where a number of the segment stands; what is not compiled reads it
-here instead of repeating it.
+Owns as much of their grammar as those files use: enums of numbers, structs of integers and of
+structs that stand before them. The declarations are the only place where a number of the segment
+stands; what is not compiled reads it here instead of repeating it.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ class Struct:
 
     offsets: Mapping[str, int]
     size: int
+    alignment: int
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,8 @@ def declared(path: str) -> Declarations:
             members = _members(lines, numbers)
             numbers |= members
             enums[head["name"] or head["called"] or f"enum {len(enums)}"] = members
-        elif all(_INTEGER.match(line) for line in lines):
-            structs[head["name"]] = _struct(lines, numbers)
+        elif all(_kind(line, structs) for line in lines):
+            structs[head["name"]] = _struct(lines, numbers, structs)
     return Declarations(numbers, enums, structs)
 
 
@@ -79,19 +80,30 @@ def _members(lines: list[str], known: Mapping[str, int]) -> dict[str, int]:
     return members
 
 
-def _struct(lines: list[str], numbers: Mapping[str, int]) -> Struct:
-    """Fields lie as in C: each at a multiple of its own width, the whole of the widest."""
+def _kind(line: str, structs: Mapping[str, Struct]) -> tuple[int, int, str] | None:
+    """Bytes and alignment of each field of a line, and their names; None: of another kind."""
+    integer = _INTEGER.match(line)
+    if integer:
+        return int(integer[1]) // 8, int(integer[1]) // 8, integer[2]
+    called, _, names = line.partition(" ")
+    if called not in structs or "*" in names:
+        return None
+    return structs[called].size, structs[called].alignment, names
+
+
+def _struct(lines: list[str], numbers: Mapping[str, int], structs: Mapping[str, Struct]) -> Struct:
+    """Fields lie as in C: each at a multiple of its own alignment, the whole of the largest."""
     offsets: dict[str, int] = {}
     end = widest = 0
     for line in lines:
-        declared_as = _INTEGER.match(line)
-        assert declared_as is not None
-        width = int(declared_as[1]) // 8
-        widest = max(widest, width)
-        for name, count in _FIELD.findall(declared_as[2]):
-            offsets[name] = -(-end // width) * width
+        kind = _kind(line, structs)
+        assert kind is not None
+        width, alignment, names = kind
+        widest = max(widest, alignment)
+        for name, count in _FIELD.findall(names):
+            offsets[name] = -(-end // alignment) * alignment
             end = offsets[name] + width * (_number(count, numbers) if count else 1)
-    return Struct(offsets, -(-end // widest) * widest)
+    return Struct(offsets, -(-end // widest) * widest, widest)
 
 
 def _number(text: str, known: Mapping[str, int]) -> int:

@@ -3,7 +3,8 @@
 # They are the compiler's `__atomic` built-ins, with the same memory order on x86-64 and arm64. A
 # word with one writing thread is bumped with `count`: a relaxed load and store, no locked
 # instruction. A word that several processes write (layout.pxd names them) needs `fetch_add`, or
-# `raise_to` and `advance_to`, which never lower it.
+# `raise_to` and `advance_to`, which never lower it; one of whose bits each has its writer,
+# `bits_set` and `bits_clear`.
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
@@ -12,10 +13,18 @@ cdef extern from * nogil:
     #ifndef MILLRACE_ATOMICS
     #define MILLRACE_ATOMICS
     #include <stdint.h>
+    #ifdef MILLRACE_LOADED /* a build that tells what is looked at: tests/relay/lines.pyx */
+    static void (*millrace_loaded)(const void *word);
+    #define LOADED(word) do { if (millrace_loaded) millrace_loaded(word); } while (0)
+    #else
+    #define LOADED(word) ((void)0)
+    #endif
     static inline uint64_t load_relaxed(const uint64_t *word) {
+        LOADED(word);
         return __atomic_load_n(word, __ATOMIC_RELAXED);
     }
     static inline uint64_t load_acquire(const uint64_t *word) {
+        LOADED(word);
         return __atomic_load_n(word, __ATOMIC_ACQUIRE);
     }
     static inline uint32_t load32_acquire(const uint32_t *word) {
@@ -45,6 +54,12 @@ cdef extern from * nogil:
     }
     static inline int64_t fetch_add_signed(int64_t *word, int64_t amount) {
         return __atomic_fetch_add(word, amount, __ATOMIC_ACQ_REL);
+    }
+    static inline void bits_set(uint64_t *word, uint64_t bits) {
+        __atomic_fetch_or(word, bits, __ATOMIC_ACQ_REL);
+    }
+    static inline void bits_clear(uint64_t *word, uint64_t bits) {
+        __atomic_fetch_and(word, ~bits, __ATOMIC_ACQ_REL);
     }
     static inline void raise_to(uint64_t *word, uint64_t value) {
         uint64_t found = __atomic_load_n(word, __ATOMIC_RELAXED);
@@ -84,6 +99,8 @@ cdef extern from * nogil:
     void fence_full() noexcept  # between a store to this thread's word and loads of the others'
     uint64_t fetch_add(uint64_t *word, uint64_t amount) noexcept
     int64_t fetch_add_signed(int64_t *word, int64_t amount) noexcept
+    void bits_set(uint64_t *word, uint64_t bits) noexcept  # only these; others' stay
+    void bits_clear(uint64_t *word, uint64_t bits) noexcept
     void raise_to(uint64_t *word, uint64_t value) noexcept  # to the maximum of both
     uint64_t advance_to(uint64_t *word, uint64_t least) noexcept  # to max(word + 1, least)
     void *exchange_pointer(void **word, void *value) noexcept

@@ -10,13 +10,13 @@ named `sessions`, `queued`, `pipes_*` and `buffer_bytes` are sums like counters;
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from shm.atomics cimport count, load_acquire, load_relaxed, store_relaxed
-from shm.layout cimport HINT_BLOCK_SLOTS
+from shm.layout cimport HINT_BLOCK_SLOTS, PLACE_BLOCK_SLOTS
 from shm.resolution_records cimport (
     HISTOGRAM_BUCKETS, NameserverCounters, ResolutionRecord, SectionHistograms)
 from shm.rows cimport BackendCounters, FrontendCounters, ServerCounters, WorkerCounters
 from shm.segment cimport (
     Segment, View, backend_counters, bind_counters, frontend_counters, gauges_own_cell, hint_add,
-    rule_counter, server_counters, stop_tickets, worker_counters)
+    place_freed, rule_counter, server_counters, stop_tickets, waits_no_more, worker_counters)
 
 
 cdef dict named(dict fields):
@@ -158,16 +158,23 @@ def settle_dead_worker(Segment segment, uint32_t worker, *, bint last=False) -> 
         store_relaxed(&backend.sessions, 0)
         store_relaxed(&backend.queued, 0)
         store_relaxed(&backend.queue_ticket, 0)
+        waits_no_more(&segment.view.backends[index].waited, worker)
     for index in range(1 + segment.view.header.frontends):
         store_relaxed(&stop_tickets(&segment.view, worker)[index].places, 0)
         store_relaxed(&stop_tickets(&segment.view, worker)[index].rate, 0)
+        store_relaxed(&stop_tickets(&segment.view, worker)[index].reserved, 0)
+        waits_no_more(&segment.view.frontends_shared[index].places, worker)
+        waits_no_more(&segment.view.frontends_shared[index].rate, worker)
     for index in range(segment.shape.binds):
         store_relaxed(&bind_counters(&segment.view, worker, index).sessions, 0)
         store_relaxed(&bind_counters(&segment.view, worker, index).stop_ticket, 0)
+        store_relaxed(&bind_counters(&segment.view, worker, index).reserved, 0)
+        waits_no_more(&segment.view.binds_waited[index], worker)
     for index in range(segment.view.header.slots):
         server = server_counters(&segment.view, worker, index)
         store_relaxed(&server.queued, 0)
         store_relaxed(&server.queue_ticket, 0)
+        waits_no_more(&segment.view.servers_shared[index].waited, worker)
         if load_relaxed(&server.sessions) != 0 or load_relaxed(&server.gauged) != 0:
             store_relaxed(gauges_own_cell(&segment.view, worker, index), 0)
         store_relaxed(&server.sessions, 0)
@@ -178,6 +185,8 @@ def settle_dead_worker(Segment segment, uint32_t worker, *, bint last=False) -> 
             hint_add(&segment.view, index, -<int64_t>(hinted // 2))
             if hinted % 2 != 0:
                 doubtful.add(index)
+    for index in range(0, segment.view.header.slots, PLACE_BLOCK_SLOTS):
+        place_freed(&segment.view, index)
     if last:
         segment.give_row(worker)
     return doubtful

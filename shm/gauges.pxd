@@ -25,8 +25,10 @@ cdef enum:
     COUNT_MASK = (1 << COUNT_BITS) - 1
 
 cdef struct GaugesHeader:
-    uint64_t rows  # those from here on are free; the supervisor's word
-    uint64_t alone[7]  # keeps it on a line of its own
+    uint64_t rows  # those from here on are free; the supervisor's word, as the others
+    uint64_t taken  # how many are in use
+    uint64_t changes  # +1 after each change of the two
+    uint64_t alone[5]  # keeps them on a line of their own
 
 cdef struct Sheet:
     uint64_t *cells

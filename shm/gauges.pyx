@@ -11,7 +11,7 @@ import os
 from libc.errno cimport errno
 from libc.stdint cimport uint32_t, uint64_t
 
-from shm.atomics cimport fence_full, store_release
+from shm.atomics cimport count, fence_full, store_relaxed, store_release
 
 from shm.shape import GAUGED_SESSIONS_MAX, GaugesFullError
 
@@ -160,7 +160,10 @@ cdef class Gauges:
 
     def publish(self) -> None:
         """Say up to which row sums go: before a fork, or the new worker's sessions are missed."""
+        store_relaxed(&self.header.taken, self.taken.count(1))
         store_release(&self.header.rows, self.taken.rfind(1) + 1)
+        fence_full()
+        count(&self.header.changes, 1)
         fence_full()
 
     @property

@@ -42,17 +42,23 @@
 #                + variables x VariableCell    shared words; the names are control's
 #                + (2 x workers + 3) x variables x 2 VariableCopy   the process of the row
 #   HISTORY      words                         control: the last 15 minutes (history.pxd)
+#   PLACES       blocks x u64                  shared words: how many places of a block came free
+#   SHARED       slots x ServerShared, (1 + frontends) x FrontendShared, binds x Waited
+#                                              shared words: who waits for a certain server, and
+#                                              whose listeners a limit has stopped: of the process,
+#                                              of frontends, of bind addresses
 #
 # Shared words are the only ones that more than one process writes, all by fetch_add, and all
 # correct without repair when a writer dies: Header.table_generation, BackendShared.tickets,
-# BackendShared.generation, BackendShared.queue_tickets, Journal.head (an entry is written by the
-# process that drew its position; until then readers read every slot). TURNS only grow, by compare
-# and exchange. HINTS are approximate: the supervisor subtracts the share that a dead worker's row
-# names, and mends a hint that the worker was changing (hint_step in segment.pxd, mend_hints in
-# counters.pyx); a block's word is bumped after its hint. A VariableCell.current is changed by
-# compare and exchange (variables.pxd). Header.orders_generation and
-# BackendShared.limited have one writer at a time: the supervisor before the first fork, then
-# control.
+# BackendShared.generation, BackendShared.queue_tickets, PLACES, Journal.head (an entry is written
+# by the process that drew its position; until then readers read every slot). TURNS only grow, by
+# compare and exchange. HINTS are approximate: the supervisor subtracts the share that a dead
+# worker's row names, and mends a hint that the worker was changing (hint_step in segment.pxd,
+# mend_hints in counters.pyx); a block's word is bumped after its hint. Each bit of a Waited has one
+# writer: a worker, and the supervisor after its death. BackendShared.freed is a hint that any
+# worker stores. A VariableCell.current is changed by compare and exchange (variables.pxd).
+# Header.orders_generation and BackendShared.limited have one writer at a time: the supervisor
+# before the first fork, then control.
 #
 # Beside the segment there are the gauges (gauges.pxd): memory that generations share.
 #
@@ -66,9 +72,11 @@ cdef enum:
     OWNER_CLOSES = 0x80000000  # in the owner's word of a socket
 
 cdef enum:
-    LAYOUT_VERSION = 19
-    AREAS = 28
+    LAYOUT_VERSION = 20
+    AREAS = 30
     HINT_BLOCK_SLOTS = 64  # neighbouring hints with one word that counts their changes
+    WAITED_WORDS = 4  # a bit for each worker: WORKERS_MAX of shape.py
+    PLACE_BLOCK_SLOTS = HINT_BLOCK_SLOTS  # likewise, for places that were given back
     JOURNAL_ENTRIES = 8_192  # 64 KiB; a reader that is further behind reads every slot
     PAGE = 4096
 
@@ -101,6 +109,8 @@ cdef enum:  # Area
     AREA_MEMBER_LINES = 25
     AREA_VARIABLES = 26
     AREA_HISTORY = 27
+    AREA_PLACES = 28
+    AREA_SHARED = 29
 
 cdef enum:  # ProcessCommand
     COMMAND_RUN = 0
@@ -134,7 +144,6 @@ cdef struct Header:
     uint64_t reload_failed_unix_s  # the last reload, if it failed (CLOCK_REALTIME); else 0
     uint32_t variables  # of the program, with room for more
     uint32_t spare_half
-    uint64_t spare[2]
     uint64_t table_generation  # shared word: +1 after each change of any slot record
     uint64_t alone[6]  # so that the busiest word has a cache line of its own
     uint64_t version  # LAYOUT_VERSION, stored last: the segment is ready
@@ -156,16 +165,40 @@ cdef struct Process:
     uint64_t applied  # the last change of members that it goes by (members.pxd)
     uint64_t process_spare[2]
 
+cdef struct Waited:  # which workers may have published a ticket of some queue
+    uint64_t workers[WAITED_WORDS]
+
 cdef struct BackendShared:
-    uint64_t tickets  # shared word: the next position of the round robin
+    # a line that all read and hardly anybody writes
     uint64_t generation  # shared word: +1 after each change of a slot of this backend
     uint32_t first_slot
     uint32_t slots  # in use from there on, or once; control's word after the first fork
-    uint64_t queue_tickets  # shared word: the last ticket drawn by a queued session
     uint64_t limited  # 1: a server of it has a maxconn, or had one
     uint32_t room  # slots that it has, spare ones included
     uint32_t spare_word
+    uint64_t sessions_seen  # shared word: of all workers, a moment ago (sums.pxd)
+    uint64_t spare[3]
+    # a line that every session writes which takes a turn
+    uint64_t tickets  # shared word: the next position of the round robin
+    uint64_t alone[7]
+    # a line of those that wait
+    uint64_t queue_tickets  # shared word: the last ticket drawn by a queued session
+    uint64_t freed  # the slot, + 1, of which a place came free last while one waited; any process's
+    Waited waited  # shared words: for any server of it
+    uint64_t alone_too[2]
+
+cdef struct ServerShared:
+    Waited waited  # for this server and no other
+    uint64_t errors_in_row  # shared word: failed connects since the last success (observe)
+    uint64_t sessions_seen  # as of a backend
     uint64_t spare[2]
+
+cdef struct FrontendShared:  # or of the process
+    Waited places  # who has listeners stopped at its maxconn
+    Waited rate  # and at its rate
+    uint64_t sessions_seen  # as of a backend
+    uint64_t ahead_asked  # of the process: +1 when a worker wants places that others took ahead
+    uint64_t alone[6]
 
 cdef struct ClientOrders:  # what an operator has ordered of how clients get in
     # a limit is its number + 1; 0: as configured

@@ -225,4 +225,5 @@ def empty_row(Segment segment, uint32_t worker, uint32_t slot) -> bool:
     gauged = counters.gauged  # its cell stays its own
     memset(counters, 0, sizeof(ServerCounters))
     counters.gauged = gauged
+    store_relaxed(&segment.view.servers_shared[slot].errors_in_row, 0)
     return True

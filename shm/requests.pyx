@@ -12,7 +12,6 @@ from libc.stdlib cimport calloc, free
 
 from shm.atomics cimport count, fence_release, load_acquire, store_relaxed
 from shm.layout cimport Request
-from shm.rows cimport ServerCounters
 from shm.segment cimport Segment, request_of, server_counters
 
 
@@ -118,17 +117,11 @@ cdef class ObservedReader:
 
     def errors(self, uint32_t slot) -> tuple[int, int]:
         """Errors since the last success in any worker, and all errors; raises IndexError."""
-        cdef uint32_t worker, workers = self.segment.view.header.workers
-        cdef uint64_t successes = 0, streak = 0, errors = 0
-        cdef ServerCounters *counters
+        cdef uint32_t worker
+        cdef uint64_t errors = 0
         if slot >= self.segment.view.header.slots:
             raise IndexError(f"slot {slot}")
-        for worker in range(workers):
-            counters = server_counters(&self.segment.view, worker, slot)
-            successes += load_acquire(&counters.observed_successes)
-        for worker in range(workers):
-            counters = server_counters(&self.segment.view, worker, slot)
-            errors += load_acquire(&counters.observed_errors)
-            if load_acquire(&counters.observed_since) == successes:
-                streak += load_acquire(&counters.observed_streak)
-        return streak, errors
+        for worker in range(self.segment.view.header.workers):
+            errors += load_acquire(
+                &server_counters(&self.segment.view, worker, slot).observed_errors)
+        return load_acquire(&self.segment.view.servers_shared[slot].errors_in_row), errors

@@ -107,17 +107,18 @@ cdef struct ServerCounters:
     uint64_t queue_ticket  # gauge: the oldest of them; 0: none waits
     uint64_t queue_time_sum_ms
     uint64_t queue_time_max_ms
-    uint64_t observed_successes, observed_errors  # connects, with `observe layer4`
-    uint64_t observed_streak, observed_since  # errors since this sum of all workers' successes
+    uint64_t observed_errors  # failed connects, with `observe layer4`
     uint64_t gauged  # 1: the worker's cell in the gauges has the sessions, too
     uint64_t hinted  # gauge: twice its sessions in the hint; odd while a step is under way
     uint64_t denied_responses
     uint64_t rate[2]  # as of a backend
-    uint64_t spare[6]
+    uint64_t spare[9]
 
 cdef struct StopTickets:  # gauges: the lowest of the worker's listeners stopped at a limit; or 0
     uint64_t places
     uint64_t rate
+    uint64_t reserved  # places that the worker may use, its sessions among them
+    uint64_t spare
 
 cdef struct RuleCounter:
     uint64_t hits  # times that its condition held and it acted
@@ -125,3 +126,5 @@ cdef struct RuleCounter:
 cdef struct BindCounters:
     uint64_t sessions  # gauge: sessions accepted there, if it has a maxconn
     uint64_t stop_ticket  # as above, of that maxconn
+    uint64_t reserved
+    uint64_t spare

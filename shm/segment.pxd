@@ -3,11 +3,12 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from shm.atomics cimport (
-    fetch_add, fetch_add_signed, load_relaxed, store_relaxed, store_release)
+    bits_clear, fetch_add, fetch_add_signed, load_relaxed, store_relaxed, store_release)
 from shm.dumps cimport SessionDump
 from shm.gauges cimport LINE_ROWS, PLACE_BITS, Gauges, GaugesHeader, Sheet
 from shm.layout cimport (
-    HINT_BLOCK_SLOTS, BackendShared, ClientOrders, Header, Journal, Process, Request)
+    HINT_BLOCK_SLOTS, PLACE_BLOCK_SLOTS, BackendShared, ClientOrders, FrontendShared, Header,
+    Journal, Process, Request, ServerShared, Waited)
 from shm.members cimport MemberLine, MembersHeader
 from shm.records cimport Agent, Latch, NameLatch, SlotStatic
 from shm.resolution_records cimport Mailbox, NameserverCounters, ResolutionRecord, SectionHistograms
@@ -51,6 +52,10 @@ cdef struct View:
     VariableCell *variable_cells  # by variable
     VariableCopy *variable_copies  # by 2 * (row * variables + variable)
     uint64_t *history  # its words (history.pxd)
+    ServerShared *servers_shared  # by slot
+    FrontendShared *frontends_shared  # of the process; behind it, those of frontends
+    Waited *binds_waited  # by bind
+    uint64_t *place_changes  # by slot // PLACE_BLOCK_SLOTS
     uint64_t *turns  # the last served turn; behind it, by bind, the last drawn one
     const GaugesHeader *gauges
     const Sheet *sheets  # of the gauges
@@ -100,6 +105,24 @@ cdef inline uint64_t *gauges_own_cell(
         const View *view, uint32_t worker, uint32_t slot) noexcept nogil:
     """The cell that a worker of this generation writes."""
     return column_cell(gauges_column(view, slot), view.processes[worker].gauges_row)
+
+
+cdef inline uint64_t waited_bit(uint32_t worker) noexcept nogil:
+    return <uint64_t>1 << worker % 64
+
+
+cdef inline void waits_no_more(Waited *waited, uint32_t worker) noexcept nogil:
+    """The worker has no ticket in the queue any more: after its ticket is taken back."""
+    if load_relaxed(&waited.workers[worker // 64]) & waited_bit(worker) != 0:
+        bits_clear(&waited.workers[worker // 64], waited_bit(worker))
+
+
+cdef inline void place_freed(const View *view, uint32_t slot) noexcept nogil:
+    """A place of a server may be free: after its cell says so.
+
+    Who has found all servers of the block full looks at them again.
+    """
+    fetch_add(&view.place_changes[slot // PLACE_BLOCK_SLOTS], 1)
 
 
 cdef inline RateWindow *rate_windows(const View *view, uint32_t row) noexcept nogil:

@@ -21,10 +21,10 @@ from shm.layout cimport (
     AREAS, AREA_ADMINS, AREA_AGENTS, AREA_BACKENDS, AREA_CHECK_TEXTS, AREA_CLIENT_ORDERS,
     AREA_DUMPS, AREA_HEADER, AREA_HEALTH, AREA_HINTS, AREA_HISTORY, AREA_JOURNAL, AREA_MAILBOX,
     AREA_MEMBERS, AREA_MEMBER_LINES, AREA_NAMESERVERS, AREA_NAMESERVER_NAMES, AREA_NAME_ORDERS,
-    AREA_OWNERS, AREA_PROCESSES, AREA_REQUESTS, AREA_RESOLUTIONS, AREA_ROWS, AREA_SECTIONS,
-    AREA_SLOTS, AREA_STATICS, AREA_TARGETS, AREA_TURNS, AREA_VARIABLES, HINT_BLOCK_SLOTS,
-    LAYOUT_VERSION, PAGE,
-    BackendShared, ClientOrders, Header, Journal, Process, Request)
+    AREA_OWNERS, AREA_PLACES, AREA_PROCESSES, AREA_REQUESTS, AREA_RESOLUTIONS, AREA_ROWS,
+    AREA_SECTIONS, AREA_SHARED, AREA_SLOTS, AREA_STATICS, AREA_TARGETS, AREA_TURNS, AREA_VARIABLES,
+    HINT_BLOCK_SLOTS, LAYOUT_VERSION, PAGE, PLACE_BLOCK_SLOTS, BackendShared, ClientOrders,
+    FrontendShared, Header, Journal, Process, Request, ServerShared, Waited)
 from shm.members cimport MemberLine, MembersHeader
 from shm.records cimport (
     AdminRecord, Agent, AgentLatch, AgentOrder, AgentRecord, HealthRecord, Latch, NameLatch,
@@ -35,6 +35,8 @@ from shm.rows cimport (
     BackendCounters, BindCounters, FrontendCounters, RateWindow, RuleCounter, ServerCounters,
     StopTickets, WorkerCounters)
 from shm.variable_records cimport ProcessValue, VariableCell, VariableCopy, VariablesHeader
+
+from shm.shape import WORKERS_MAX
 
 cdef extern from "<sys/mman.h>" nogil:
     void *mmap(void *address, size_t length, int prot, int flags, int fd, long offset)
@@ -51,7 +53,10 @@ def check_sizes() -> None:
         "Header": (sizeof(Header), 384 + 64),
         "Process": (sizeof(Process), 128),
         "SlotStatic": (sizeof(SlotStatic), 52),
-        "BackendShared": (sizeof(BackendShared), 64),
+        "BackendShared": (sizeof(BackendShared), 192),
+        "Waited": (sizeof(Waited), WORKERS_MAX // 8),
+        "ServerShared": (sizeof(ServerShared), 64),
+        "FrontendShared": (sizeof(FrontendShared), 128),
         "ClientOrders": (sizeof(ClientOrders), 64),
         "Latch": (sizeof(Latch), 128),
         "SlotRecord": (sizeof(SlotRecord), 56),
@@ -70,8 +75,8 @@ def check_sizes() -> None:
         "WorkerCounters": (sizeof(WorkerCounters), 640),
         "FrontendCounters": (sizeof(FrontendCounters), 128),
         "RateWindow": (sizeof(RateWindow), 16),
-        "StopTickets": (sizeof(StopTickets), 16),
-        "BindCounters": (sizeof(BindCounters), 16),
+        "StopTickets": (sizeof(StopTickets), 32),
+        "BindCounters": (sizeof(BindCounters), 32),
         "RuleCounter": (sizeof(RuleCounter), 8),
         "BackendCounters": (sizeof(BackendCounters), 256),
         "ServerCounters": (sizeof(ServerCounters), 320),
@@ -124,6 +129,10 @@ def area_sizes(shape) -> list[int]:
     sizes[AREA_MEMBER_LINES] = shape.slots * sizeof(MemberLine)
     sizes[AREA_VARIABLES] = sizeof(VariablesHeader) + shape.variable_cells * (
         sizeof(VariableCell) + (2 * shape.workers + 3) * 2 * sizeof(VariableCopy))
+    sizes[AREA_PLACES] = (shape.slots // PLACE_BLOCK_SLOTS + 1) * sizeof(uint64_t)
+    sizes[AREA_SHARED] = (
+        shape.slots * sizeof(ServerShared) + (1 + shape.frontends) * sizeof(FrontendShared)
+        + shape.binds * sizeof(Waited))
     sizes[AREA_HISTORY] = sizeof(uint64_t) * history_words(
         shape.backends, shape.slots, shape.resolutions)
     return sizes
@@ -241,6 +250,11 @@ cdef class Segment:
         self.view.variable_copies = <VariableCopy *>(
             self.view.variable_cells + <uint32_t>self.shape.variable_cells)
         self.view.history = <uint64_t *>(base + at[AREA_HISTORY])
+        self.view.place_changes = <uint64_t *>(base + at[AREA_PLACES])
+        self.view.servers_shared = <ServerShared *>(base + at[AREA_SHARED])
+        self.view.frontends_shared = <FrontendShared *>(self.view.servers_shared + slots)
+        self.view.binds_waited = <Waited *>(
+            self.view.frontends_shared + 1 + <uint32_t>self.shape.frontends)
 
     def join(self, Gauges gauges, *, bint fresh) -> None:
         """Take rows of the gauges; columns only of fresh ones."""

@@ -13,6 +13,7 @@ from libc.stdint cimport uint32_t, uint64_t, uint8_t
 
 from proxy.relay.admission.admission cimport (
     client_place_give, client_place_take, limit_ahead, limit_free)
+from proxy.relay.admission.ahead cimport ahead_ask, ahead_trim, ahead_wanted
 from proxy.relay.admission.connection_rules cimport (
     CONNECTION_HEADED, CONNECTION_REFUSED, CONNECTION_TAKEN, connection_judge)
 from proxy.relay.admission.setup cimport limits_ordered
@@ -30,7 +31,7 @@ from proxy.relay.state.syscalls cimport (
     SOCK_NONBLOCK, TCP_MAXSEG, accept4, close, epoll_ctl, epoll_event, getsockopt,
     setsockopt, sockaddr, sockaddr_in6, sockaddr_storage, socklen_t)
 from proxy.relay.state.types cimport (
-    ACCEPT_BATCH, CLIENT, HEADED, NODELAY, NO_SLOT, OVERLOAD_PAUSE_MS, RESETS, SERVER,
+    ACCEPT_BATCH, CLIENT, HEADED, LIMIT_PLACES, NODELAY, NO_SLOT, OVERLOAD_PAUSE_MS, RESETS, SERVER,
     STATE_ACCEPTED, STATE_HEADER, WRITABLE, Addresses, Engine, Limit, Listener, Session)
 from proxy.relay.tables.tracking cimport tracks_leave
 from proxy.rules.variables.memory cimport variables_free
@@ -318,6 +319,9 @@ cdef inline void limits_settle(Engine *engine) noexcept nogil:
         following = limit.next_freed
         limit.freed = False
         taken = 0
+        ahead_trim(engine, limit)
+        if ahead_wanted(engine, limit):
+            fence_full()
         while taken < ACCEPT_BATCH and stopped_accept(engine, limit):
             taken += 1
         if taken == ACCEPT_BATCH:
@@ -325,4 +329,6 @@ cdef inline void limits_settle(Engine *engine) noexcept nogil:
         if taken != 0:
             fence_full()
         limit_tell(engine, limit)
+        if limit.kind == LIMIT_PLACES and limit.first != NULL:
+            ahead_ask(engine, limit)
         limit = following

@@ -18,7 +18,8 @@ from proxy.relay.log.compile cimport AccessLogs
 from proxy.relay.loop cimport engine_run
 from proxy.relay.rules.compile cimport Rulesets
 from proxy.relay.server_filling cimport asked_of_clients, server_fill
-from proxy.relay.state.types cimport TERMINATIONS, Backend, Engine, Schedule, Session
+from proxy.relay.state.server_types cimport Schedule
+from proxy.relay.state.types cimport TERMINATIONS, Backend, Engine, Session
 from shm.announce cimport announce
 from shm.atomics cimport exchange_pointer
 from shm.segment cimport Segment

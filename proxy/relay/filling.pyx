@@ -19,14 +19,15 @@ from proxy.relay.rules.compile cimport Rulesets
 from proxy.relay.server_filling cimport asked_of_clients, server_fill, zeroed
 from proxy.relay.state.pipes cimport pipes_close, pipes_init
 from proxy.relay.state.pool cimport pool_init
-from proxy.relay.state.server_types cimport LeastBlock, Outgoing, ServerCache
+from proxy.relay.state.server_types cimport (
+    FullBlock, LeastBlock, Outgoing, Schedule, ServerCache)
 from proxy.relay.state.table_types cimport Sticky
 from proxy.relay.state.syscalls cimport EPOLL_CLOEXEC, close, epoll_create1
 from proxy.relay.state.types cimport (
     BALANCE_FIRST, BALANCE_LEASTCONN, BALANCE_RANDOM, BALANCE_ROUNDROBIN, BALANCE_SOURCE,
     BALANCE_STATIC, NO_SLOT, RETRIES_MAX, SCHEDULE_LOADS, SCHEDULE_MAP, SCHEDULE_ORDER,
     SCHEDULE_RING, SCHEDULE_TURNS, SCRATCH_BYTES, Addresses, Backend, Engine, Frontend, Limit,
-    Listener, Schedule, ServerLimits, Session, Waiter)
+    Listener, ServerLimits, Session, Waiter)
 from shm.atomics cimport load_acquire
 from shm.segment cimport Segment, backend_counters, frontend_counters, worker_counters
 from shm.tables.layout cimport Table
@@ -191,6 +192,9 @@ cdef int fill_backend(
     backend.splice = proxy.splice
     backend.ends_sessions = any(server.stopping.ends_sessions for server in servers)
     backend.generation_seen = <uint64_t>-1
+    if backend.shared.room != 0:
+        backend.full.blocks = <FullBlock *>zeroed(
+            blocks_of(backend, backend.shared.room), sizeof(FullBlock))
     return fill_turns(engine, backend)
 
 
@@ -301,6 +305,7 @@ cdef void engine_free(Engine *engine) noexcept:
         schedule_free(<Schedule *>engine.backends[index].delivered)
         rota_free(engine.backends[index].rota)
         free(engine.backends[index].blocks)
+        free(engine.backends[index].full.blocks)
     free(engine.backends)
     free(engine.frontends)
     free(engine.listeners)

@@ -12,7 +12,7 @@ from libc.stdint cimport INT64_MAX, int64_t, uint32_t, uint64_t
 
 from proxy.relay.accept cimport (
     LISTENER_TAG, accept_resume, limits_settle, listener_event, listener_leave, listeners_refresh)
-from proxy.relay.admission.stopped cimport limits_look
+from proxy.relay.admission.stopped cimport ahead_look, limits_look
 from proxy.relay.balance.rota_news cimport rotas_follow
 from proxy.relay.changes.changes cimport changes_end, changes_walk
 from proxy.relay.dump.dump cimport dump_look
@@ -116,6 +116,7 @@ cdef inline void sweep(Engine *engine) noexcept nogil:
         limits_look(engine)
     if engine.waiting != 0 and engine.now_ms >= engine.queues_swept_ms + QUEUE_SWEEP_MS:
         engine.queues_swept_ms = engine.now_ms
+        engine.sweeps += 1
         engine.review = True
     if engine.review:
         queues_review(engine)
@@ -193,6 +194,7 @@ cdef inline void handle_events(Engine *engine, epoll_event *events, int found) n
         elif word == 0:
             engine.review = engine.review or engine.waiting != 0
             limits_look(engine)
+            ahead_look(engine)
         else:
             session_event(
                 engine, <Session *>(word & ~<uint64_t>TAG_MASK), <int>(word & SIDE_MASK),

@@ -7,6 +7,9 @@ those of `shm/rows.pxd` and `shm/layout.pxd`), in the order in which that makes 
 seen at once: what the fences buy on a real machine is taken for granted here, and
 test_admission_torture.py runs the real code.
 
+With `ahead` each worker takes so many places ahead while nobody waits (`ahead.pxd`). That a ticket
+is published behind a bit is not played through here, but in queue_model.py.
+
 A worker may be killed between any two steps; the supervisor zeroes its words one by one later
 (`settle_dead_worker`) and starts a successor, which serves the same kernel queue. Or it may be
 stopped for good, and the others take it for lifeless some time after that.
@@ -15,67 +18,11 @@ stopped for good, and the others take it for lifeless some time after that.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
 
-NONE = -1
+from tests.relay.admission_world import NONE, Worker, World, alike, put
+
 NO_TICKET = 1 << 30  # what a listener that is not stopped has: it comes last
 BATCH = 2  # ACCEPT_BATCH of limits_settle
-
-
-class Worker(NamedTuple):
-    """One relay: where it is, what it has loaded so far, and its private state."""
-
-    at: str = "events"
-    then: str = ""  # where a finished look at the rows goes on
-    row: int = 0  # the next row to load
-    total: int = 0
-    ticket: int = 0  # the lowest found
-    whose: int = NONE
-    mine: int = 0  # the ticket of its listener, 0: not stopped (listener.stopped_by)
-    settling: bool = False  # client_place_take is called by stopped_accept
-    taken: int = 0
-    freed: bool = False  # limit.freed
-    held: int = 0  # sessions accepted
-
-
-class World(NamedTuple):
-    """All shared words, the kernel's queues, and every worker."""
-
-    workers: tuple[Worker, ...]
-    sessions: tuple[int, ...]  # the counted word of each row
-    published: tuple[int, ...]  # StopTickets of each row
-    bells: tuple[bool, ...]
-    queues: tuple[int, ...]  # clients in the kernel's queue of each listener
-    coming: tuple[int, ...]  # clients that will come yet
-    lifeless: tuple[bool, ...]
-    turns: tuple[int, ...]  # the last served turn; behind it, by bind, the last drawn one
-    deaths: int = 0  # that are still to come
-    returns: int = 0  # of listeners to the worker that owns them
-
-    def busy(self, number: int) -> bool:
-        """Whether a worker has something to do before a client, a server or a tick comes."""
-        worker = self.workers[number]
-        if worker.at == "frozen":
-            return False
-        accepts = worker.mine == 0 and self.queues[number] > 0
-        return worker.at != "events" or worker.freed or self.bells[number] or accepts
-
-    def asleep(self) -> bool:
-        return not any(map(self.busy, range(len(self.workers))))
-
-    def held(self) -> int:
-        return sum(worker.held for worker in self.workers)
-
-    def waits(self) -> bool:
-        """Whether a client waits at a stopped listener of a worker that lives."""
-        return any(
-            worker.mine and worker.at != "frozen" and queue
-            for worker, queue in zip(self.workers, self.queues, strict=True)
-        )
-
-
-def put(items: tuple[Any, ...], index: int, item: Any) -> tuple[Any, ...]:
-    return (*items[:index], item, *items[index + 1 :])
 
 
 class Model:
@@ -92,12 +39,14 @@ class Model:
         faults: frozenset[str] = frozenset(),
         freezes: bool = False,
         whole_looks: bool = False,
+        ahead: int = 0,
     ) -> None:
         self.limit = limit
         self.binds = binds
         self.faults = faults
         self.freezes = freezes
         self.whole_looks = whole_looks
+        self.ahead = ahead
 
     def begin(
         self, coming: tuple[int, ...], *, deaths: int = 0, returns: int = 0, at_once: bool = False
@@ -109,7 +58,7 @@ class Model:
         workers = (Worker(),) * len(coming)
         queues, coming = (coming, nothing) if at_once else (nothing, coming)
         return World(
-            workers, nothing, nothing, never, queues, coming, never, turns, deaths, returns
+            workers, nothing, nothing, nothing, never, queues, coming, never, turns, deaths, returns
         )
 
     def following(self, world: World) -> Iterator[World]:
@@ -142,7 +91,9 @@ class Model:
         elif worker.at == "settled":  # a bell that was rung for the dead is lost
             begun = self.moved(world, number, Worker())
             yield begun._replace(
-                published=put(world.published, number, 0), bells=put(world.bells, number, False)
+                published=put(world.published, number, 0),
+                reserved=put(world.reserved, number, 0),
+                bells=put(world.bells, number, False),
             )
         else:
             yield getattr(self, worker.at)(world, number, worker)
@@ -154,10 +105,11 @@ class Model:
         if worker.held:
             yield self.moved(world, number, worker._replace(at="client_places_leave"))
         if world.bells[number]:
-            heard = worker._replace(freed=worker.freed or worker.mine > 0)  # limits_look
+            looks = worker.mine > 0 or world.reserved[number] > 0  # limits_look, ahead_look
+            heard = worker._replace(freed=worker.freed or looks)
             yield self.moved(world._replace(bells=put(world.bells, number, False)), number, heard)
         if worker.freed:
-            yield self.moved(world, number, self.limits_settle(worker))
+            yield self.moved(world, number, self.limits_settle(world, number, worker))
         if world.returns and worker.mine:  # listeners_refresh: another has its clients now
             other = (number + 1) % len(world.workers)
             queues = put(world.queues, other, world.queues[other] + world.queues[number])
@@ -179,8 +131,11 @@ class Model:
         return worker._replace(at=what, then=then, row=0, ticket=0, whose=NONE, total=0)
 
     def limit_total(self, world: World, number: int, worker: Worker) -> World:
-        """One load of limit_total."""
-        worker = worker._replace(total=worker.total + world.sessions[worker.row])
+        """One load of limit_total: where places are taken ahead, each row has two (ahead.pxd)."""
+        if self.ahead and worker.reserved == NONE:
+            return self.moved(world, number, worker._replace(reserved=world.reserved[worker.row]))
+        found = max(world.sessions[worker.row], worker.reserved)
+        worker = worker._replace(total=worker.total + found, reserved=NONE)
         return self.looked(world, number, worker)
 
     def limit_next(self, world: World, number: int, worker: Worker) -> World:
@@ -210,10 +165,55 @@ class Model:
         raised = world._replace(sessions=put(world.sessions, number, world.sessions[number] + 1))
         if "sum after raising" in self.faults:
             return self.moved(raised, number, self.go(worker, "accept_one"))
+        if self.ahead and not worker.mine:
+            return self.moved(raised, number, worker._replace(at="ahead_covers"))
         return self.moved(raised, number, self.look(worker, "limit_total", "limit_takes"))
+
+    def ahead_covers(self, world: World, number: int, worker: Worker) -> World:
+        """ahead.pxd: does anybody wait, and is the place one that was taken ahead?"""
+        if any(world.published):
+            return self.moved(world, number, self.look(worker, "limit_total", "limit_takes"))
+        if world.sessions[number] <= world.reserved[number]:
+            return self.moved(world, number, self.go(worker, "accept_one"))
+        return self.moved(world, number, worker._replace(at="ahead_take"))
+
+    def ahead_take(self, world: World, number: int, worker: Worker) -> World:
+        """The same: raise the second word, before the sum."""
+        reserved = world.sessions[number] + self.ahead
+        raised = world._replace(reserved=put(world.reserved, number, reserved))
+        tries = worker._replace(tries=True)
+        return self.moved(raised, number, self.look(tries, "limit_total", "limit_takes"))
+
+    def ahead_give(self, world: World, number: int, worker: Worker) -> World:
+        """The same: a place that is not in use goes back."""
+        given = world._replace(reserved=put(world.reserved, number, 0))
+        if worker.tries:
+            worker = worker._replace(tries=False, total=worker.total - self.ahead, freed=True)
+            return self.limit_takes(given, number, worker)
+        return self.moved(given, number, self.stopped_accept(worker))
+
+    def ahead_wanted(self, world: World, number: int, worker: Worker) -> World:
+        """The same, at the end of a turn: does anybody wait?"""
+        if any(world.published) and "giving back" not in self.faults:
+            return self.moved(world, number, worker._replace(at="ahead_give"))
+        return self.moved(world, number, self.stopped_accept(worker))
+
+    def ahead_ask(self, world: World, number: int, worker: Worker) -> World:
+        """The same: who has places that it does not use? Two loads and a bell, for each row."""
+        row = worker.row
+        if row == len(world.workers) or "asking" in self.faults:
+            return self.moved(world, number, self.turn_ended(worker))
+        if worker.reserved == NONE:
+            return self.moved(world, number, worker._replace(reserved=world.reserved[row]))
+        if row != number and worker.reserved > world.sessions[row]:
+            world = world._replace(bells=put(world.bells, row, True))
+        return self.moved(world, number, worker._replace(row=row + 1, reserved=NONE))
 
     def limit_takes(self, world: World, number: int, worker: Worker) -> World:
         """The sum is known."""
+        if worker.total > self.limit and worker.tries:
+            return self.moved(world, number, worker._replace(at="ahead_give"))
+        worker = worker._replace(tries=False)
         if worker.total > self.limit:
             return self.moved(world, number, self.go(worker, "step_back"))
         if not worker.mine and worker.total + len(world.workers) <= self.limit:  # plenty
@@ -303,8 +303,11 @@ class Model:
 
     # -- the end of a turn ------------------------------------------------------------------------
 
-    def limits_settle(self, worker: Worker) -> Worker:
-        return self.stopped_accept(worker._replace(freed=False, settling=True, taken=0))
+    def limits_settle(self, world: World, number: int, worker: Worker) -> Worker:
+        worker = worker._replace(freed=False, settling=True, taken=0)
+        if world.reserved[number]:
+            return worker._replace(at="ahead_wanted")
+        return self.stopped_accept(worker)
 
     def stopped_accept(self, worker: Worker) -> Worker:
         if worker.mine and worker.taken < BATCH:
@@ -332,44 +335,23 @@ class Model:
     def limit_tell(self, world: World, number: int, worker: Worker) -> World:
         """The lowest ticket is known: is there a place for it?"""
         if worker.ticket == 0 or worker.whose == number:
-            return self.moved(world, number, Model.turn_over(worker))
+            return self.moved(world, number, self.turn_over(worker))
         again = worker._replace(at="limit_total", then="ring_bell", row=0, total=0)
         return self.moved(world, number, again)
 
     def ring_bell(self, world: World, number: int, worker: Worker) -> World:
         if worker.total < self.limit:
             world = world._replace(bells=put(world.bells, worker.whose, True))
-        return self.moved(world, number, Model.turn_over(worker))
+        return self.moved(world, number, self.turn_over(worker))
+
+    def turn_over(self, worker: Worker) -> Worker:
+        if self.ahead and worker.mine:
+            return self.look(worker, "ahead_ask", "")
+        return self.turn_ended(worker)
 
     @staticmethod
-    def turn_over(worker: Worker) -> Worker:
+    def turn_ended(worker: Worker) -> Worker:
         return Worker(mine=worker.mine, freed=worker.freed, held=worker.held)
-
-
-def alike(world: World) -> World:
-    """One of the worlds that differ by the numbers of the workers alone.
-
-    Only where their listeners have one bind address (of equal tickets the lower row comes first),
-    and where a look at all rows is one step.
-    """
-    rows = zip(
-        world.workers, world.sessions, world.published, world.bells, world.queues, world.coming,
-        strict=True,
-    )  # fmt: skip
-    order = sorted(enumerate(rows), key=lambda each: (each[1][0]._replace(whose=NONE), each[1][1:]))
-    places = {number: place for place, (number, _) in enumerate(order)}
-    workers, sessions, published, bells, queues, coming = zip(
-        *(row for _, row in order), strict=True
-    )
-    named = tuple(each._replace(whose=places.get(each.whose, NONE)) for each in workers)
-    return world._replace(
-        workers=named,
-        sessions=sessions,
-        published=published,
-        bells=bells,
-        queues=queues,
-        coming=coming,
-    )
 
 
 def explore(model: Model, first: World) -> Iterator[World]:

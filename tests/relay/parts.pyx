@@ -16,12 +16,11 @@ from proxy.relay.proxy_protocol.format cimport (
 from proxy.relay.proxy_protocol.read cimport header_read
 from proxy.relay.proxy_protocol.write cimport HEADER_ROOM, HeaderTexts, header_write
 from proxy.relay.state.pool cimport Pool, pool_give, pool_init, pool_take
-from proxy.relay.state.server_types cimport Rota
+from proxy.relay.state.server_types cimport Rota, Schedule
 from proxy.relay.state.syscalls cimport (
     htons, ntohs, sockaddr, sockaddr_in, sockaddr_in6, sockaddr_storage)
 from proxy.relay.state.types cimport (
-    SCHEDULE_LOADS, SCHEDULE_MAP, SCHEDULE_ORDER, SCHEDULE_RING, SCHEDULE_TURNS, Addresses,
-    Schedule)
+    SCHEDULE_LOADS, SCHEDULE_MAP, SCHEDULE_ORDER, SCHEDULE_RING, SCHEDULE_TURNS, Addresses)
 from proxy.relay.state.wheel cimport (
     Timer, Wheel, wheel_advance, wheel_insert, wheel_next_ms, wheel_remove, wheel_start,
     wheel_take)

@@ -10,8 +10,9 @@ worker, 1 while a session of it is served; a worker that sets its own looks at a
 from libc.stdint cimport uint32_t, uint64_t
 
 from proxy.relay.state.server_places cimport (
-    gauge_begin, place_leave, place_try, served_by, ticket_draw, waiting_for_any)
+    gauge_begin, place_leave, place_try, served_by, ticket_draw, ticket_publish, waiting_for_any)
 from shm.atomics cimport fence_full, load_relaxed, store_relaxed
+from shm.layout cimport Waited
 from shm.segment cimport Segment, View, backend_counters, hint_step
 
 cdef extern from "<sched.h>" nogil:
@@ -26,14 +27,15 @@ cdef enum:
 cdef bint wait_for_place(const View *view, uint32_t worker, uint64_t limit) noexcept nogil:
     """Wait until this worker's ticket is the lowest and a place is free; False: for too long."""
     cdef uint64_t *published = &backend_counters(view, worker, 0).queue_ticket
+    cdef Waited *waited = &view.backends[0].waited
     cdef uint32_t looks
-    store_relaxed(published, ticket_draw(view, 0))
+    ticket_publish(waited, published, worker, ticket_draw(view, 0))
     fence_full()
     for looks in range(LOOKS_MAX):
         if waiting_for_any(view, 0, 0).worker == worker and (
                 served_by(view, 0, TAG) < limit and (
                     place_try(view, worker, 0, TAG, limit))):
-            store_relaxed(published, 0)
+            ticket_publish(waited, published, worker, 0)
             return True
         sched_yield()
     return False

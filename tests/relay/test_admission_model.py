@@ -10,10 +10,12 @@ import random
 
 import pytest
 
-from tests.relay.admission_model import Model, World, explore, put
+from tests.relay.admission_model import Model, explore
+from tests.relay.admission_world import World, put
 from tests.support.generated import LONG, sample
 
 WALKS = sample(30, full=20_000)
+LENGTHY = pytest.mark.skipif(not LONG, reason="too many worlds for the short run: make long")
 
 
 def wrong(world: World, limit: int) -> str:
@@ -44,11 +46,37 @@ def test_the_bells_are_enough(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("limit", "coming"), [(2, (1, 1)), (3, (2, 1)), pytest.param(2, (2, 1), marks=LENGTHY)]
+)
+def test_places_taken_ahead_are_given_back(limit: int, coming: tuple[int, ...]) -> None:
+    """None is used twice, and none lies idle while a client waits."""
+    model = Model(limit, (0, 0), ahead=1)
+    for world in explore(model, model.begin(coming)):
+        assert wrong(world, limit) == "", world
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(not LONG, reason="too many worlds for the short run: make long")
 def test_the_bells_are_enough_for_three_workers() -> None:
     model = Model(1, (0, 0, 0), whole_looks=True)
     for world in explore(model, model.begin((1, 1, 1))):
         assert wrong(world, 1) == "", world
+
+
+@pytest.mark.parametrize(
+    ("fault", "coming", "what"),
+    [
+        ("giving back", (2, 1), "asleep beside a free place"),
+        ("asking", (2, 1), "asleep beside a free place"),
+    ],
+)
+def test_each_step_with_places_taken_ahead_is_needed(
+    fault: str, coming: tuple[int, ...], what: str
+) -> None:
+    model = Model(2, (0, 0), ahead=1, faults=frozenset({fault}))
+    worlds = explore(model, model.begin(coming))
+    assert next(found for world in worlds if (found := wrong(world, 2))) == what
 
 
 @pytest.mark.parametrize(
@@ -112,9 +140,10 @@ def test_a_worker_stopped_at_any_step_delays_until_the_tick_after_it_is_lifeless
 def test_three_workers_by_random_walks(seed: int) -> None:
     chance = random.Random(seed)
     for _ in range(WALKS):
-        limit = chance.choice((1, 1, 2))
+        limit = chance.choice((1, 1, 2, 3, 4))
         deaths = chance.choice((0, 0, 1, 2))
-        model = Model(limit, chance.choice(((0, 0, 0), (0, 1, 1), (0, 1, 2))))
+        binds = chance.choice(((0, 0, 0), (0, 1, 1), (0, 1, 2)))
+        model = Model(limit, binds, ahead=chance.choice((0, 1, 2)))
         world = model.begin((3, 2, 2), deaths=deaths, returns=chance.choice((0, 1)))
         while following := list(model.following(world)):
             world = chance.choice(following)

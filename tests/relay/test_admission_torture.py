@@ -175,6 +175,25 @@ def test_relays_left_alone_serve_everybody_in_turn(number: int, seed: int) -> No
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("most", [18, 24])
+@pytest.mark.parametrize("name", ["global_maxconn", "maxconn"])
+def test_places_that_were_taken_ahead_come_back_without_a_sweep(
+    name: str, most: int, seed: int
+) -> None:
+    """Limits so far that two workers take places ahead, and so near that clients wait at times."""
+    chance = random.Random(f"{seed} {name} {most}")
+    limits = Limits(chance)
+    limits.workers, limits.binds, limits.most, limits.rates = 2, 3, {name: most}, {}
+    with Server(holding("x")) as server, limits.relay(server.address, sweep_ms=NEVER_MS) as relay:
+        crowd = Crowd(relay, limits, chance)
+        crowd.serve(SERVED)
+        crowd.close()
+        assert crowd.lost == 0
+        assert relay.counters()["maxconn_pauses"] > 0
+        wait_for(lambda: not held(relay), 10, "all places are given back")
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(sample(6, full=60)))
 def test_workers_killed_and_stopped_hold_nobody_up(number: int, seed: int) -> None:
     chance = random.Random(f"{seed} {number}")

@@ -42,7 +42,7 @@ listen edge
 class Edge:
     """A program, its servers, and its clients."""
 
-    def __init__(self, folder: Path, stack: ExitStack, spare: int) -> None:
+    def __init__(self, folder: Path, stack: ExitStack, spare: int, without: str = "") -> None:
         self.port = free_port()
         self.servers: dict[str, int] = {}
         for name in NAMES:
@@ -52,11 +52,12 @@ class Edge:
                 connection.recv(1)
 
             self.servers[name] = stack.enter_context(Server(greet)).port
-        self.spare = spare
+        self.spare, self.without = spare, without
         self.program = stack.enter_context(Program(folder, self.text()))
 
     def text(self, more: str = "") -> str:
-        return CONFIGURATION.format(port=self.port, spare=self.spare, more=more, **self.servers)
+        said = CONFIGURATION.replace(self.without, "") if self.without else CONFIGURATION
+        return said.format(port=self.port, spare=self.spare, more=more, **self.servers)
 
     def add(self, name: str, server: str, words: str = "enabled") -> str:
         return self.patient(f"add server edge/{name} 127.0.0.1:{self.servers[server]} {words}")
@@ -181,3 +182,14 @@ def test_workers_that_had_nothing_to_check_begin_with_the_first_server_that_come
             PATIENCE_SECONDS,
             f"{name} is checked",
         )
+
+
+def test_a_client_of_a_section_without_servers_ends_nothing_but_itself(tmp_path: Path) -> None:
+    """The section is the first, so its slots are, and all of them are spare."""
+    with ExitStack() as stack:
+        edge = Edge(tmp_path, stack, 3, "  server s1 127.0.0.1:{s1}\n")
+        workers = edge.program.children()["worker"]
+        assert edge.shares(4) == {"": 4}
+        assert edge.program.children()["worker"] == workers
+        assert edge.add("n1", "s2") == ADDED
+        assert edge.shares(4) == {"s2": 4}

@@ -4,7 +4,8 @@
 # address's maxconn, this worker's descriptors. To take a place a worker raises its own gauge,
 # fences, and adds up all rows; over the limit it takes its own back. Two may both step back from
 # the last place: a worker that gives back, for whatever reason, notes the limit as freed, and at
-# the end of the turn looks for listeners that it stops (accept.pxd).
+# the end of the turn looks for listeners that it stops (accept.pxd). While a limit is far, places
+# are taken ahead (ahead.pxd), and no other row is looked at.
 #
 # A stopped listener has a ticket (stopped.pxd), and its worker publishes the lowest for each limit
 # in its row. Where hardly a place is left, or this worker has a stopped listener, places go to the
@@ -15,17 +16,15 @@
 
 from libc.stdint cimport UINT64_MAX, uint32_t, uint64_t
 
+from proxy.relay.admission.ahead cimport (
+    ahead_covers, ahead_give, ahead_learn, ahead_take, limit_waited, places_of_row, word_of_row)
 from proxy.relay.admission.rates cimport rate_everywhere, rate_give, rate_take
 from proxy.relay.state.counting cimport gauge_down
-from proxy.relay.state.server_places cimport NO_WORKER, Waiting, lower_ticket
+from proxy.relay.state.server_places cimport Waiting, lowest_waiting
 from proxy.relay.state.types cimport (
     LIMIT_DESCRIPTORS, LIMIT_PLACES, LIMIT_RATE, Engine, Limit, Listener)
 from shm.atomics cimport count, fence_full, load_relaxed, store_relaxed
 from shm.segment cimport rate_windows
-
-
-cdef inline uint64_t *word_of_row(Engine *engine, uint32_t row, uint64_t bytes) noexcept nogil:
-    return <uint64_t *>(engine.view.rows + row * engine.view.header.row_bytes + bytes)
 
 
 cdef inline uint64_t limit_total(Engine *engine, const Limit *limit) noexcept nogil:
@@ -37,20 +36,14 @@ cdef inline uint64_t limit_total(Engine *engine, const Limit *limit) noexcept no
     if limit.kind == LIMIT_RATE:
         return rate_everywhere(&engine.view, limit.window, engine.now_ms)
     for row in range(engine.workers):
-        total += load_relaxed(word_of_row(engine, row, limit.counted))
+        total += places_of_row(engine, limit, row)
     return total
 
 
 cdef inline Waiting limit_next(Engine *engine, const Limit *limit) noexcept nogil:
     """The lowest ticket of the listeners that a limit stops."""
-    cdef Waiting lowest
-    cdef uint32_t row
-    lowest.ticket = 0
-    lowest.worker = NO_WORKER
-    for row in range(engine.workers):
-        lower_ticket(
-            &engine.view, &lowest, word_of_row(engine, row, limit.published), row, engine.now_ms)
-    return lowest
+    return lowest_waiting(
+        &engine.view, limit.waited, word_of_row(engine, 0, limit.published), engine.now_ms)
 
 
 cdef inline bint has_turn(
@@ -110,14 +103,34 @@ cdef inline bint plenty(
     return limit.first == NULL and total + engine.workers <= limit.most
 
 
+cdef inline bint places_take(Engine *engine, Listener *listener, Limit *limit) noexcept nogil:
+    """Whether a limit of places allows the session whose gauges are raised."""
+    cdef uint64_t total
+    cdef bint ahead
+    if limit.first == NULL and ahead_covers(engine, limit):
+        return True
+    ahead = limit.ahead != 0 and limit.first == NULL and not limit_waited(engine, limit)
+    if ahead:
+        ahead_take(engine, limit)
+        fence_full()
+    total = limit_total(engine, limit)
+    if ahead and total > limit.most:
+        ahead_give(engine, limit)
+        total -= limit.ahead
+        limit_free(engine, limit)  # these may have kept another worker from the last place
+    limit.ahead = 0
+    if total > limit.most:
+        return False
+    ahead_learn(engine, limit, total)
+    return plenty(engine, limit, total) or has_turn(engine, limit, listener)
+
+
 cdef inline bint limit_takes(
         Engine *engine, Listener *listener, Limit *limit) noexcept nogil:
     """Whether a limit allows the session whose gauges are raised; a rate counts it then."""
     cdef uint64_t total
     if limit.kind == LIMIT_PLACES:
-        total = limit_total(engine, limit)
-        return total <= limit.most and (
-            plenty(engine, limit, total) or has_turn(engine, limit, listener))
+        return places_take(engine, listener, limit)
     total = rate_take(&engine.view, engine.worker, limit.window, limit.most, engine.now_ms)
     if total == 0:
         return False

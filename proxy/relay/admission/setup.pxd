@@ -3,13 +3,15 @@
 
 from libc.stdint cimport uint32_t, uint64_t
 
+from proxy.relay.admission.admission cimport limit_free
+from proxy.relay.admission.ahead cimport ahead_give
 from proxy.relay.admission.rates cimport RATE_PROCESS
 from proxy.relay.state.rule_types cimport ASKED_BINDS
 from proxy.relay.state.types cimport (
     LIMITS_MAX, LIMIT_DESCRIPTORS, LIMIT_PLACES, LIMIT_RATE, OVERLOAD_PAUSE_MS, Engine, Frontend,
     Limit, Listener)
 from shm.atomics cimport load_acquire
-from shm.layout cimport ClientOrders
+from shm.layout cimport ClientOrders, Waited
 from shm.rows cimport BindCounters, StopTickets
 from shm.segment cimport bind_counters, stop_tickets
 
@@ -21,8 +23,10 @@ cdef inline uint64_t within_row(const Engine *engine, const uint64_t *word) noex
 
 cdef inline void limit_places(
         const Engine *engine, Limit *limit, uint64_t most, const uint64_t *counted,
-        const uint64_t *ticket) noexcept nogil:
+        const uint64_t *ticket, const uint64_t *reserved, Waited *waited) noexcept nogil:
     limit.kind = LIMIT_PLACES
+    limit.reserved = within_row(engine, reserved)
+    limit.waited = waited
     limit.most = limit.configured = most
     limit.counted = within_row(engine, counted)
     limit.published = within_row(engine, ticket)
@@ -30,8 +34,9 @@ cdef inline void limit_places(
 
 cdef inline void limit_rate(
         const Engine *engine, Limit *limit, uint64_t most, uint32_t window,
-        const uint64_t *ticket) noexcept nogil:
+        const uint64_t *ticket, Waited *waited) noexcept nogil:
     limit.kind = LIMIT_RATE
+    limit.waited = waited
     limit.most = limit.configured = most
     limit.window = window
     limit.published = within_row(engine, ticket)
@@ -45,8 +50,11 @@ cdef inline void limit_process(
     engine.descriptors.kind = LIMIT_DESCRIPTORS
     engine.descriptors.most = descriptors
     limit_places(
-        engine, &engine.places, maxconn, &engine.counters.sessions, &tickets.places)
-    limit_rate(engine, &engine.rate, rate, RATE_PROCESS, &tickets.rate)
+        engine, &engine.places, maxconn, &engine.counters.sessions, &tickets.places,
+        &tickets.reserved, &engine.view.frontends_shared.places)
+    limit_rate(
+        engine, &engine.rate, rate, RATE_PROCESS, &tickets.rate,
+        &engine.view.frontends_shared.rate)
 
 
 cdef inline void limit_frontend(
@@ -54,15 +62,18 @@ cdef inline void limit_frontend(
     cdef StopTickets *tickets = (
         stop_tickets(&engine.view, engine.worker) + 1 + frontend.index)
     limit_places(
-        engine, &frontend.places, maxconn, &frontend.counters.sessions, &tickets.places)
+        engine, &frontend.places, maxconn, &frontend.counters.sessions, &tickets.places,
+        &tickets.reserved, &engine.view.frontends_shared[1 + frontend.index].places)
     limit_rate(
-        engine, &frontend.rate, rate, RATE_PROCESS + 1 + frontend.index, &tickets.rate)
+        engine, &frontend.rate, rate, RATE_PROCESS + 1 + frontend.index, &tickets.rate,
+        &engine.view.frontends_shared[1 + frontend.index].rate)
 
 
 cdef inline void limit_bind(Engine *engine, uint32_t bind, uint64_t maxconn) noexcept nogil:
     cdef BindCounters *counters = bind_counters(&engine.view, engine.worker, bind)
     limit_places(
-        engine, &engine.binds[bind], maxconn, &counters.sessions, &counters.stop_ticket)
+        engine, &engine.binds[bind], maxconn, &counters.sessions, &counters.stop_ticket,
+        &counters.reserved, &engine.view.binds_waited[bind])
 
 
 cdef inline void limit_listener(Engine *engine, Listener *listener) noexcept nogil:
@@ -93,6 +104,16 @@ cdef inline void limit_order(Limit *limit, const uint64_t *word) noexcept nogil:
         limit.ordered = False
 
 
+cdef inline void limits_exact(Engine *engine) noexcept nogil:
+    """Other limits hold: no place is taken ahead but by what they leave."""
+    cdef Limit *limit = engine.reserving
+    while limit != NULL:
+        ahead_give(engine, limit)
+        limit.ahead = 0
+        limit_free(engine, limit)
+        limit = limit.next_reserving
+
+
 cdef inline bint limits_ordered(Engine *engine) noexcept nogil:
     """Take the limits that were ordered; False, at once, where nothing was since the last look."""
     cdef const ClientOrders *orders = engine.view.client_orders
@@ -101,6 +122,7 @@ cdef inline bint limits_ordered(Engine *engine) noexcept nogil:
     if generation == engine.orders_seen:
         return False
     engine.orders_seen = generation
+    limits_exact(engine)
     limit_order(&engine.places, &orders.maxconn)
     limit_order(&engine.rate, &orders.accept_rate)
     for index in range(engine.frontend_count):

@@ -9,13 +9,14 @@
 # more; one that gives a place back fences, reads the tickets, and rings the worker that has the
 # lowest, if there is a place still. Taking a ticket back, and a turn without use, do the same.
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint32_t, uint64_t
 
-from proxy.relay.admission.admission cimport limit_free, limit_next, limit_total, word_of_row
-from proxy.relay.state.server_places cimport Waiting
+from proxy.relay.admission.admission cimport limit_free, limit_next, limit_total
+from proxy.relay.admission.ahead cimport word_of_row
+from proxy.relay.state.server_places cimport Waiting, ticket_publish
 from proxy.relay.state.syscalls cimport POLLIN, poll, pollfd, ring_bell
 from proxy.relay.state.types cimport LIMIT_DESCRIPTORS, LIMIT_RATE, Engine, Limit, Listener
-from shm.atomics cimport advance_to, load_relaxed, raise_to, store_relaxed
+from shm.atomics cimport advance_to, load_acquire, load_relaxed, raise_to
 
 
 cdef inline bint clients_wait(const Listener *listener) noexcept nogil:
@@ -31,8 +32,8 @@ cdef inline void limit_publish(Engine *engine, Limit *limit) noexcept nogil:
     """Publish the next ticket of this worker; none during a pause: no other waits for its end."""
     if limit.kind == LIMIT_DESCRIPTORS:
         return
-    store_relaxed(
-        word_of_row(engine, engine.worker, limit.published),
+    ticket_publish(
+        limit.waited, word_of_row(engine, engine.worker, limit.published), engine.worker,
         0 if limit.first == NULL or engine.resume_ms != 0 else limit.first.ticket)
 
 
@@ -117,6 +118,18 @@ cdef inline void limits_look(Engine *engine) noexcept nogil:
     while limit != NULL:
         limit_free(engine, limit)
         limit = limit.next
+
+
+cdef inline void ahead_look(Engine *engine) noexcept nogil:
+    """Look at the end of the turn at places that were taken ahead, if another wants such."""
+    cdef uint64_t asked = load_acquire(&engine.view.frontends_shared.ahead_asked)
+    cdef Limit *limit = engine.reserving
+    if asked == engine.ahead_seen:
+        return
+    engine.ahead_seen = asked
+    while limit != NULL:
+        limit_free(engine, limit)
+        limit = limit.next_reserving
 
 
 cdef inline void limits_publish(Engine *engine) noexcept nogil:

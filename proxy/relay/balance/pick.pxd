@@ -7,8 +7,10 @@
 # backends of other kinds get a new schedule here, at the first pick after a change; for large ones,
 # and those whose servers warm up, the main thread builds it (see engine.pyx).
 
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t, uint8_t
 
+from proxy.relay.balance.full cimport (
+    block_full, full_block, full_trusted, places_seen, server_full)
 from proxy.relay.balance.least cimport blocks_forget, least_loaded, load_of
 from proxy.relay.balance.queue cimport has_place
 from proxy.relay.balance.ring cimport nearer_before, node_at_or_after
@@ -16,15 +18,17 @@ from proxy.relay.balance.rota cimport rota_entries, rota_members, rota_turn
 from proxy.relay.balance.rota_news cimport rotas_follow
 from proxy.relay.balance.schedule cimport schedule_build, schedule_free
 from proxy.relay.balance.source_hash cimport NO_SOURCE
+from proxy.relay.state.server_types cimport Schedule
 from proxy.relay.state.server_view cimport server_cached
 from proxy.relay.state.types cimport (
-    BALANCE_FIRST, BALANCE_LEASTCONN, BALANCE_RANDOM, BALANCE_SOURCE, NO_SLOT, SCHEDULE_RING,
-    Backend, Engine, Schedule)
+    BALANCE_FIRST, BALANCE_LEASTCONN, BALANCE_RANDOM, BALANCE_ROUNDROBIN, BALANCE_SOURCE,
+    BALANCE_STATIC, NO_SLOT, SCHEDULE_RING, Backend, Engine)
 from proxy.rules.coding.hashes cimport avalanche
 from shm.atomics cimport (
-    count, exchange_pointer, fetch_add, load_acquire, load_pointer, load_relaxed)
+    count, exchange_pointer, fetch_add, load_acquire, load_pointer, load_relaxed, store_relaxed)
 from shm.eligibility cimport ServerView
-from shm.segment cimport backend_counters
+from shm.layout cimport PLACE_BLOCK_SLOTS
+from shm.sums cimport backend_sessions
 
 cdef enum:
     SKIPS_MAX = 128  # turns skipped before the backend's slots are scanned instead
@@ -91,33 +95,98 @@ cdef inline void schedule_take(
     schedule_use(backend, found)
 
 
+cdef struct Found:  # of a walk over all servers
+    uint32_t taken  # an active server with a place
+    uint32_t backup  # the first backup with one
+    uint8_t active  # an active server is eligible
+
+
+cdef inline bint block_look(
+        Engine *engine, Backend *backend, uint32_t first, uint32_t end, uint32_t avoid,
+        uint64_t generation, Found *found) noexcept nogil:
+    """Look at the servers of a block up to one with a place; whether none has any."""
+    cdef const ServerView *server
+    cdef bint full = True
+    cdef uint32_t slot
+    for slot in range(first, end):
+        server = server_cached(engine, slot, generation)
+        if not server.eligible:
+            continue
+        found.active |= not server.backup
+        if not keeps_server(backend) and server_full(engine, slot, server):
+            continue
+        full = False
+        if slot == avoid or (server.backup and found.backup != NO_SLOT):
+            continue
+        if not takes_session(engine, backend, slot, generation):
+            continue
+        if not server.backup:
+            found.taken = slot
+            return False
+        found.backup = slot
+    return full
+
+
+cdef inline void servers_look(
+        Engine *engine, Backend *backend, uint32_t avoid, uint64_t generation,
+        Found *found) noexcept nogil:
+    """Look at the backend's servers, but for blocks that are known to be full."""
+    cdef bint trusted = full_trusted(engine, backend, generation)
+    cdef uint32_t slot = backend.first_slot
+    cdef uint32_t end = backend.first_slot + backend.slots
+    cdef uint32_t block_end
+    cdef uint64_t changes
+    cdef uint8_t active
+    while slot < end and found.taken == NO_SLOT:
+        block_end = min((slot // PLACE_BLOCK_SLOTS + 1) * PLACE_BLOCK_SLOTS, end)
+        if trusted and block_full(engine, backend, slot):
+            found.active |= full_block(backend, slot).active
+        else:
+            active = found.active
+            found.active = False
+            changes = places_seen(engine, slot)
+            count(&engine.counters.pick_looks, block_end - slot)
+            if block_look(engine, backend, slot, block_end, avoid, generation, found) and trusted:
+                full_block(backend, slot).changes = changes
+                full_block(backend, slot).active = found.active
+            found.active |= active
+        slot = block_end
+
+
 cdef inline uint32_t pick_any(
         Engine *engine, Backend *backend, uint32_t avoid, uint64_t generation) noexcept nogil:
     """The first server with a place, in the order of the file; backups only without others.
 
     One to avoid counts among these: a backup is no help where an active server is thought to be up.
     """
-    cdef uint32_t backup = NO_SLOT
-    cdef bint active = False
-    cdef uint32_t slot
-    cdef const ServerView *server
-    for slot in range(backend.first_slot, backend.first_slot + backend.slots):
-        server = server_cached(engine, slot, generation)
-        if not server.eligible:
-            continue
-        active = active or not server.backup
-        if slot == avoid or (server.backup and backup != NO_SLOT):
-            continue
-        if not takes_session(engine, backend, slot, generation):
-            continue
-        if not server.backup:
-            return slot
-        backup = slot
-    if backup != NO_SLOT and not active:
-        return backup
-    if avoid == NO_SLOT or (active and server_cached(engine, avoid, generation).backup):
+    cdef Found found
+    found.taken = NO_SLOT
+    found.backup = NO_SLOT
+    found.active = False
+    servers_look(engine, backend, avoid, generation, &found)
+    if found.taken != NO_SLOT:
+        return found.taken
+    if found.backup != NO_SLOT and not found.active:
+        return found.backup
+    if avoid == NO_SLOT or (found.active and server_cached(engine, avoid, generation).backup):
         return NO_SLOT
     return avoid if takes_session(engine, backend, avoid, generation) else NO_SLOT
+
+
+cdef inline uint32_t pick_freed(Engine *engine, Backend *backend) noexcept nogil:
+    """The server of which a place came free last, for a session that waits; NO_SLOT: none fits.
+
+    As in HAProxy, such a session gets the place that it has waited for, whoseever turn it is.
+    """
+    cdef uint64_t freed = load_relaxed(&backend.shared.freed)
+    cdef uint32_t slot = <uint32_t>freed - 1
+    cdef const ServerView *server
+    if freed == 0 or slot - backend.first_slot >= backend.slots or backend.balance not in (
+            BALANCE_ROUNDROBIN, BALANCE_STATIC):
+        return NO_SLOT
+    store_relaxed(&backend.shared.freed, 0)
+    server = server_cached(engine, slot, load_acquire(&engine.view.header.table_generation))
+    return slot if server.eligible and not server.backup else NO_SLOT
 
 
 cdef inline bint any_eligible(Engine *engine, Backend *backend) noexcept nogil:
@@ -156,13 +225,15 @@ cdef inline uint32_t pick_turn(
         uint64_t generation) noexcept nogil:
     """The server of a turn, or of the next turn that has an eligible one."""
     cdef uint64_t turns = turns_of(backend)
+    cdef bint trusted = full_trusted(engine, backend, generation)
     cdef uint32_t slot, skipped
     if turns == 0:
         return pick_any(engine, backend, avoid, generation)
     turn %= turns
     for skipped in range(<uint32_t>min(turns, <uint64_t>SKIPS_MAX)):
         slot = whose_turn(backend, turn)
-        if usable(engine, backend, slot, avoid, generation):
+        if (not trusted or not block_full(engine, backend, slot)) and usable(
+                engine, backend, slot, avoid, generation):
             return slot
         turn = 0 if turn + 1 == turns else turn + 1
     return pick_any(engine, backend, avoid, generation)
@@ -220,13 +291,11 @@ cdef inline bint bears_more(Engine *engine, Backend *backend, uint32_t slot) noe
     """
     cdef Schedule *schedule = backend.schedule
     cdef uint32_t position = slot - backend.first_slot
-    cdef uint64_t sessions = 0
-    cdef uint64_t places, before, after
-    cdef uint32_t row
+    cdef uint64_t sessions, places, before, after
     if backend.balance_factor == 0:
         return True
-    for row in range(engine.workers):
-        sessions += load_relaxed(&backend_counters(&engine.view, row, backend.index).sessions)
+    sessions = backend_sessions(
+        &engine.view, backend.index, engine.worker, engine.now_ms)
     places = (max(sessions, <uint64_t>1) * backend.balance_factor + 99) // 100
     before = schedule.weights_before[position] * places // schedule.weight_total
     after = (schedule.weights_before[position] + schedule.weights[position]) * places // (

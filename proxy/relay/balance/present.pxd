@@ -22,7 +22,7 @@ from proxy.relay.state.types cimport (
 from shm.atomics cimport load_relaxed, store_relaxed
 from shm.gauges cimport cell_tag, cell_word
 from shm.rows cimport ServerCounters
-from shm.segment cimport gauges_own_cell, hint_step, server_counters
+from shm.segment cimport gauges_own_cell, hint_step, place_freed, server_counters
 
 
 cdef inline uint32_t number_count(Engine *engine) noexcept nogil:
@@ -170,6 +170,7 @@ cdef inline uint32_t count_conclude(Engine *engine) noexcept nogil:
         own = server_counters(&engine.view, engine.worker, slot)
         store_relaxed(gauges_own_cell(&engine.view, engine.worker, slot), cell_word(
             presence.tag, presence.sessions, load_relaxed(&own.sessions) - presence.sessions))
+        place_freed(&engine.view, slot)
     server_cached(engine, slot, engine.generation_seen)
     if engine.servers[slot].tag != presence.tag or presence.gauged != presence.whole:
         count_ask(engine, slot)

@@ -5,7 +5,8 @@
 # published in this worker's row (state/server_places.pxd says what for). Nothing is lost:
 #   - a session that comes publishes its ticket, and the worker tries once more before it waits for
 #     events (session/dequeue.pxd);
-#   - a worker that gives a place back fences, reads all tickets and rings the bell of the lowest;
+#   - a worker that gives a place back fences, reads all tickets and rings the bell of the lowest,
+#     for which it notes the server: that one looks there first;
 #   - and all workers with sessions that wait look every QUEUE_SWEEP_MS, because a worker can be
 #     killed before it rings.
 # Servers without `maxconn`, and backends of such servers, cost one load and no fence.
@@ -21,16 +22,18 @@ from proxy.relay.state.counting cimport (
     count_queued, count_released, count_unqueued, gauge_down, gauge_up, raise_max)
 from proxy.relay.state.pool cimport pool_give, pool_take
 from proxy.relay.state.server_places cimport (
-    Waiting, backend_everywhere, next_for_place, place_leave, place_raise,
-    place_try, served_by, served_everywhere, ticket_draw, waiting_everywhere, waiting_for_server)
+    Waiting, next_for_place, place_leave, place_raise, place_try, served_by,
+    ticket_draw, ticket_publish, waiting_everywhere, waiting_for_server)
 from proxy.relay.state.server_view cimport server_cached, standing_of
 from proxy.relay.state.syscalls cimport ring_bell
-from proxy.relay.state.types cimport ASSIGNED, NO_SLOT, Backend, Engine, Queue, Session, Waiter
+from proxy.relay.state.types cimport (
+    ASSIGNED, NO_SLOT, Backend, Engine, Queue, ServerLimits, Session, Waiter)
 from shm.atomics cimport fence_full, load_acquire, load_relaxed, store_relaxed
 from shm.eligibility cimport WARM_STEPS, ServerView, warmth
 from shm.limits cimport dynamic_limit
 from shm.rows cimport ServerCounters
 from shm.segment cimport server_counters
+from shm.sums cimport backend_sessions
 
 
 cdef inline uint64_t server_limit(
@@ -47,7 +50,7 @@ cdef inline uint64_t server_limit(
     if minconn != 0:
         limit = dynamic_limit(
             server.maxconn, minconn, engine.backends[backend].fullconn,
-            backend_everywhere(&engine.view, backend))
+            backend_sessions(&engine.view, backend, engine.worker, engine.now_ms))
     if warm < WARM_STEPS:
         limit = max(limit * (warm - 1) // WARM_STEPS, <uint64_t>1)
     return limit
@@ -103,6 +106,7 @@ cdef inline void tell_next(Engine *engine, uint32_t slot) noexcept nogil:
     fence_full()
     lowest = next_waiting(engine, slot)
     if lowest.ticket != 0:
+        store_relaxed(&engine.backends[engine.view.statics[slot].backend].shared.freed, slot + 1)
         ring_relay(engine, lowest.worker)
 
 
@@ -111,6 +115,7 @@ cdef inline bint server_place_take(Engine *engine, uint32_t slot) noexcept nogil
     cdef const ServerView *server = server_cached(
         engine, slot, load_acquire(&engine.view.header.table_generation))
     cdef ServerCounters *counters = server_counters(&engine.view, engine.worker, slot)
+    cdef uint64_t served = 0
     if server.maxconn == 0 and not engine.servers[slot].presence.gauged:
         present_pass(engine, slot)
         gauge_up(&counters.sessions, &counters.sessions_max)
@@ -120,13 +125,15 @@ cdef inline bint server_place_take(Engine *engine, uint32_t slot) noexcept nogil
         place_raise(&engine.view, engine.worker, slot, engine.servers[slot].tag)
     elif not has_place(engine, slot, server):
         return False
-    elif not place_try(
+    else:
+        served = place_try(
             &engine.view, engine.worker, slot, engine.servers[slot].tag,
-            server_limit(engine, slot, server)):
-        tell_next(engine, slot)  # this attempt may have kept another worker from taking it
-        return False
+            server_limit(engine, slot, server))
+        if served == 0:
+            tell_next(engine, slot)  # this attempt may have kept another worker from taking it
+            return False
     present_enter(engine, slot)
-    raise_max(&counters.sessions_max, served_everywhere(&engine.view, slot))
+    raise_max(&counters.sessions_max, max(served, load_relaxed(&counters.sessions)))
     return True
 
 
@@ -155,10 +162,54 @@ cdef inline void publish_first(Engine *engine, Session *session, Queue *queue) n
     """Say which ticket of this worker is the lowest in a queue; the fence is the caller's."""
     cdef uint64_t ticket = 0 if queue.first == NULL else queue.first.ticket
     if session.slot == NO_SLOT:
-        store_relaxed(&session.backend.counters.queue_ticket, ticket)
+        ticket_publish(
+            &session.backend.shared.waited, &session.backend.counters.queue_ticket,
+            engine.worker, ticket)
     else:
-        store_relaxed(
-            &server_counters(&engine.view, engine.worker, session.slot).queue_ticket, ticket)
+        ticket_publish(
+            &engine.view.servers_shared[session.slot].waited,
+            &server_counters(&engine.view, engine.worker, session.slot).queue_ticket,
+            engine.worker, ticket)
+
+
+cdef inline void backend_list(Engine *engine, Backend *backend) noexcept nogil:
+    """The backend's queues are to be looked at."""
+    if not backend.listed:
+        backend.listed = True
+        backend.next_listed = engine.listed
+        engine.listed = backend
+
+
+cdef inline void backend_review(Engine *engine, Backend *backend) noexcept nogil:
+    """Look at the backend's queues at the end of the turn, whatever waits there."""
+    backend.review = True
+    engine.review = True
+    backend_list(engine, backend)
+
+
+cdef inline void waited_link(Engine *engine, Backend *backend, uint32_t slot) noexcept nogil:
+    """The first session waits for a certain server."""
+    cdef ServerLimits *server = &engine.limits[slot]
+    server.next_waited = 0
+    server.previous_waited = backend.last_waited
+    if backend.last_waited != 0:
+        engine.limits[backend.last_waited - 1].next_waited = slot + 1
+    else:
+        backend.first_waited = slot + 1
+    backend.last_waited = slot + 1
+
+
+cdef inline void waited_unlink(Engine *engine, Backend *backend, uint32_t slot) noexcept nogil:
+    """None waits for it any more."""
+    cdef ServerLimits *server = &engine.limits[slot]
+    if server.next_waited != 0:
+        engine.limits[server.next_waited - 1].previous_waited = server.previous_waited
+    else:
+        backend.last_waited = server.previous_waited
+    if server.previous_waited != 0:
+        engine.limits[server.previous_waited - 1].next_waited = server.next_waited
+    else:
+        backend.first_waited = server.next_waited
 
 
 cdef inline bint queue_enter(Engine *engine, Session *session, uint32_t slot) noexcept nogil:
@@ -187,16 +238,18 @@ cdef inline bint queue_enter(Engine *engine, Session *session, uint32_t slot) no
         queue.last.next = waiter
     else:
         queue.first = waiter
+        if slot != NO_SLOT:
+            waited_link(engine, backend, slot)
     queue.last = waiter
     place = waiting_everywhere(&engine.view, backend.index, slot, slot != NO_SLOT) + 1
     count_queued(engine, session, place)
     log_queued(session, place, slot != NO_SLOT)
     backend.waiting += 1
     engine.waiting += 1
+    backend_list(engine, backend)
     if queue.first == waiter:
         publish_first(engine, session, queue)
-        backend.review = True
-        engine.review = True
+        backend_review(engine, backend)
     return True
 
 
@@ -216,8 +269,9 @@ cdef inline void queue_leave(Engine *engine, Session *session) noexcept nogil:
     count_unqueued(engine, session)
     if was_first:
         publish_first(engine, session, queue)
-        session.backend.review = True
-        engine.review = True
+        backend_review(engine, session.backend)
+    if queue.first == NULL and session.slot != NO_SLOT:
+        waited_unlink(engine, session.backend, session.slot)
     session.backend.waiting -= 1
     engine.waiting -= 1
     session.waiter = NULL

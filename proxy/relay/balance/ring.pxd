@@ -9,7 +9,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memset
 
 from proxy.rules.coding.hashes cimport avalanche
-from proxy.relay.state.types cimport Schedule
+from proxy.relay.state.server_types cimport Schedule
 from shm.segment cimport View
 
 cdef enum:

@@ -14,8 +14,9 @@ from libc.string cimport memset
 
 from proxy.relay.balance.ring cimport RING_NODES_MAX, place_nodes, sort_words
 from proxy.relay.balance.turns cimport SCHEDULE_WEIGHT_MAX, map_turns, spread_turns
+from proxy.relay.state.server_types cimport Schedule
 from proxy.relay.state.types cimport (
-    SCHEDULE_MAP, SCHEDULE_ORDER, SCHEDULE_RING, SCHEDULE_TURNS, Schedule)
+    SCHEDULE_MAP, SCHEDULE_ORDER, SCHEDULE_RING, SCHEDULE_TURNS)
 from shm.atomics cimport load32_acquire, load_acquire
 from shm.eligibility cimport WARM_STEP_MS, WARM_STEPS, ServerView, server_view, warmth
 from shm.segment cimport View

@@ -11,7 +11,7 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memset
 
-from proxy.relay.state.types cimport Schedule
+from proxy.relay.state.server_types cimport Schedule
 
 cdef enum:
     SCHEDULE_WEIGHT_MAX = 4096  # 256 units, each of WARM_STEPS parts

@@ -1,7 +1,8 @@
 # The steps of a format: what each says of a session.
 #
 # The values are those of HAProxy's line for the same connection (manual section 8.2). The gauges of
-# process and frontend count the session itself, those of backend and server only while it is there.
+# process and frontend count the session itself, those of backend and server only while it is there;
+# with many workers they are a moment old (shm/sums.pxd).
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uint8_t
 
@@ -12,27 +13,11 @@ from proxy.relay.log.values cimport put_capture, put_expression
 from proxy.relay.state.log_types cimport (
     LOG_HEXADECIMAL, Log, LogForm, LogName, LogNote, LogStep, LogTime)
 from proxy.relay.state.counting cimport retries_of
-from proxy.relay.state.server_places cimport backend_everywhere, served_everywhere
 from proxy.relay.state.syscalls cimport AF_INET, AF_INET6, AF_UNIX, sockaddr_in6
 from proxy.relay.state.types cimport CLIENT, NO_SLOT, SERVER, Backend, Engine, Session
+from shm.sums cimport (
+    backend_sessions, frontend_sessions, process_sessions, server_sessions)
 from shm.text cimport Text, put, put_character, put_number, put_padded, text_over
-from shm.atomics cimport load_relaxed
-from shm.segment cimport frontend_counters, worker_counters
-
-cdef inline uint64_t process_sessions(Engine *engine) noexcept nogil:
-    cdef uint64_t total = 0
-    cdef uint32_t row
-    for row in range(engine.workers):
-        total += load_relaxed(&worker_counters(&engine.view, row).sessions)
-    return total
-
-
-cdef inline uint64_t frontend_sessions(Engine *engine, uint32_t frontend) noexcept nogil:
-    cdef uint64_t total = 0
-    cdef uint32_t row
-    for row in range(engine.workers):
-        total += load_relaxed(&frontend_counters(&engine.view, row, frontend).sessions)
-    return total
 
 
 cdef inline void put_retries(Text *text, const Session *session) noexcept nogil:
@@ -164,16 +149,18 @@ cdef inline void put_step_count(
     cdef Log *log = engine.log
     cdef LogNote *note = session.log
     if code == LOG_PROCESS_SESSIONS:
-        put_number(text, process_sessions(engine))
+        put_number(text, process_sessions(&engine.view, engine.worker, engine.now_ms))
     elif code == LOG_FRONTEND_SESSIONS:
-        put_number(text, frontend_sessions(engine, session.listener.frontend.index))
+        put_number(text, frontend_sessions(
+            &engine.view, session.listener.frontend.index, engine.worker, engine.now_ms))
     elif code == LOG_BACKEND_SESSIONS:
         put_number(
-            text, backend_everywhere(&engine.view, session.backend.index)
+            text, backend_sessions(
+                &engine.view, session.backend.index, engine.worker, engine.now_ms)
             if session.backend != NULL else 0)
     elif code == LOG_SERVER_SESSIONS:
         put_number(
-            text, served_everywhere(&engine.view, session.slot)
+            text, server_sessions(&engine.view, session.slot, engine.worker, engine.now_ms)
             if session.slot != NO_SLOT else 0)
     elif code == LOG_RETRIES:
         put_retries(text, session)

@@ -8,8 +8,9 @@
 
 from libc.stdint cimport uint32_t, uint64_t
 
-from proxy.relay.balance.pick cimport any_eligible, pick_any, pick_server
-from proxy.relay.balance.queue cimport queue_leave, queue_pass_on, ring_relay, server_place_take
+from proxy.relay.balance.pick cimport any_eligible, pick_any, pick_freed, pick_server
+from proxy.relay.balance.queue cimport (
+    backend_list, backend_review, queue_leave, queue_pass_on, ring_relay, server_place_take)
 from proxy.relay.session.attempt cimport early_kept, session_attempt, session_unpicked
 from proxy.relay.session.enter cimport (
     PICK_NONE, PICK_REFUSED, is_direct, may_leave, session_pick)
@@ -29,8 +30,7 @@ cdef inline bint served_enough(Engine *engine, Backend *backend) noexcept nogil:
     """Whether the rest of a queue is for the next turn."""
     if engine.served < SERVED_MAX:
         return False
-    backend.review = True
-    engine.review = True
+    backend_review(engine, backend)
     return True
 
 
@@ -134,9 +134,11 @@ cdef inline void any_review(Engine *engine, Backend *backend) noexcept nogil:
             return
         session = backend.queue.first.session
         engine.ticket = session.waiter.ticket
-        slot = pick_server(engine, backend, session.source_hash, NO_SLOT)
+        slot = pick_freed(engine, backend)
         if slot == NO_SLOT or not server_place_take(engine, slot):
-            return
+            slot = pick_server(engine, backend, session.source_hash, NO_SLOT)
+            if slot == NO_SLOT or not server_place_take(engine, slot):
+                return
         session_serve(engine, session, slot)
     lowest = waiting_for_any(&engine.view, backend.index, engine.now_ms)
     if lowest.ticket == 0:
@@ -148,20 +150,35 @@ cdef inline void any_review(Engine *engine, Backend *backend) noexcept nogil:
         ring_relay(engine, lowest.worker)
 
 
+cdef inline void servers_review(Engine *engine, Backend *backend) noexcept nogil:
+    """Serve those that wait for certain servers; a server that comes to be waited for is next time.
+
+    A look at one server takes no session out of another's queue.
+    """
+    cdef uint32_t last = backend.last_waited
+    cdef uint32_t place = backend.first_waited
+    cdef uint32_t following
+    while place != 0:
+        following = 0 if place == last else engine.limits[place - 1].next_waited
+        server_review(engine, place - 1)
+        place = following
+
+
 cdef inline void queues_review(Engine *engine) noexcept nogil:
     """Look once at every queue of this worker in which a session waits, or has waited."""
-    cdef Backend *backend
-    cdef uint32_t index, slot
+    cdef Backend *backend = engine.listed
+    cdef Backend *following
     engine.review = False
+    engine.listed = NULL
     engine.served = 0
     fence_full()
-    for index in range(engine.backend_count):
-        backend = &engine.backends[index]
-        if backend.waiting == 0 and not backend.review:
-            continue
-        backend.review = False
-        if backend.waiting != 0:
-            for slot in range(backend.first_slot, backend.first_slot + backend.slots):
-                if engine.limits[slot].queue.first != NULL:
-                    server_review(engine, slot)
-        any_review(engine, backend)
+    while backend != NULL:
+        following = backend.next_listed
+        backend.listed = False
+        if backend.waiting != 0 or backend.review:
+            backend.review = False
+            servers_review(engine, backend)
+            any_review(engine, backend)
+        if backend.waiting != 0 or backend.review:
+            backend_list(engine, backend)
+        backend = following

@@ -21,16 +21,25 @@
 # counts, what it waits for does not. balance/queue.pxd keeps the sessions, session/dequeue.pxd
 # gives them places.
 #
+# So that nobody looks at the rows of workers without a ticket, a worker sets its bit in a shared
+# word of the queue before it publishes one, and clears it after it has taken the last one back. A
+# worker that is killed in between leaves a bit without a ticket, until it is settled.
+#
 # Knows rows and tickets, neither sessions nor bells.
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from shm.atomics cimport (
-    fence_full, fetch_add, load_acquire, load_relaxed, store_relaxed, store_release)
+    bits_set, fence_full, fetch_add, load_acquire, load_relaxed, store_relaxed, store_release)
 from shm.gauges cimport LINE_ROWS, cell_sessions, cell_step, cell_word
+from shm.layout cimport Waited
 from shm.rows cimport ServerCounters
 from shm.segment cimport (
-    Column, View, backend_counters, column_cell, gauges_column, gauges_own_cell, server_counters)
+    Column, View, backend_counters, column_cell, gauges_column, gauges_own_cell, place_freed,
+    server_counters, waited_bit, waits_no_more)
+
+cdef extern from *:
+    int lowest_bit "__builtin_ctzll"(unsigned long long word) noexcept nogil
 
 cdef enum:
     NO_WORKER = 0xFFFFFFFF
@@ -41,21 +50,13 @@ cdef struct Waiting:  # the lowest ticket of some
     uint32_t worker  # whose it is
 
 
-cdef inline uint64_t served_everywhere(const View *view, uint32_t slot) noexcept nogil:
-    """Sessions of this generation that have a place at a server, or are just trying to take one."""
-    cdef uint64_t total = 0
-    cdef uint32_t row
-    for row in range(view.header.workers):
-        total += load_relaxed(&server_counters(view, row, slot).sessions)
-    return total
-
-
 cdef inline void gauge_begin(const View *view, uint32_t worker, uint32_t slot) noexcept nogil:
     """Let this worker's cell have its sessions at a server, of which none was counted yet."""
     cdef ServerCounters *own = server_counters(view, worker, slot)
     store_relaxed(
         gauges_own_cell(view, worker, slot), cell_word(0, 0, load_relaxed(&own.sessions)))
     store_release(&own.gauged, 1)
+    place_freed(view, slot)  # who looked meanwhile has counted them twice
 
 
 cdef inline uint64_t ungauged(const View *view, uint32_t slot) noexcept nogil:
@@ -97,15 +98,6 @@ cdef inline uint64_t served_in(
     return total
 
 
-cdef inline uint64_t backend_everywhere(const View *view, uint32_t backend) noexcept nogil:
-    """Sessions of a backend, those that wait included."""
-    cdef uint64_t total = 0
-    cdef uint32_t row
-    for row in range(view.header.workers):
-        total += load_relaxed(&backend_counters(view, row, backend).sessions)
-    return total
-
-
 cdef inline uint64_t waiting_everywhere(
         const View *view, uint32_t backend, uint32_t slot, bint at_server) noexcept nogil:
     """Sessions that wait for a certain server, or for any of the backend."""
@@ -135,20 +127,23 @@ cdef inline void raise_in(
     store_relaxed(cell, word + cell_step(word, tag))
 
 
-cdef inline bint place_try(
+cdef inline uint64_t place_try(
         const View *view, uint32_t worker, uint32_t slot, uint32_t tag,
         uint64_t limit) noexcept nogil:
     """Take a place at a server, which has the address of this tag, for a session of this worker.
 
-    False when over all workers there was none to take. The worker has its cell (`gauge_begin`).
+    How many sessions it has then; 0 when over all workers there was no place to take. The worker
+    has its cell (`gauge_begin`).
     """
     cdef Column column = gauges_column(view, slot)
+    cdef uint64_t total
     raise_in(view, worker, slot, column, tag)
     fence_full()
-    if served_in(view, slot, column, tag) > limit:
-        place_leave(view, worker, slot, tag)
-        return False
-    return True
+    total = served_in(view, slot, column, tag)
+    if total <= limit:
+        return total
+    place_leave(view, worker, slot, tag)
+    return 0
 
 
 cdef inline void place_leave(
@@ -165,6 +160,7 @@ cdef inline void place_leave(
         word = load_relaxed(cell)
         store_relaxed(cell, word - cell_step(word, tag))
     store_relaxed(&own.sessions, load_relaxed(&own.sessions) - 1)
+    place_freed(view, slot)
 
 
 cdef inline uint64_t ticket_draw(const View *view, uint32_t backend) noexcept nogil:
@@ -187,29 +183,52 @@ cdef inline void lower_ticket(
         lowest.worker = worker
 
 
+cdef inline void ticket_publish(
+        Waited *waited, uint64_t *word, uint32_t worker, uint64_t ticket) noexcept nogil:
+    """Say which ticket of this worker is its lowest in a queue, 0: none; fence before a look."""
+    if ticket == 0:
+        store_relaxed(word, 0)
+        waits_no_more(waited, worker)
+        return
+    if load_relaxed(&waited.workers[worker // 64]) & waited_bit(worker) == 0:
+        bits_set(&waited.workers[worker // 64], waited_bit(worker))
+    store_relaxed(word, ticket)
+
+
+cdef inline Waiting lowest_waiting(
+        const View *view, const Waited *waited, const uint64_t *first,
+        int64_t now_ms) noexcept nogil:
+    """The lowest ticket of a queue; `first` is the word of the first row that publishes it."""
+    cdef Waiting lowest
+    cdef uint64_t bits
+    cdef uint32_t word, row
+    lowest.ticket = 0
+    lowest.worker = NO_WORKER
+    for word in range((view.header.workers + 63) // 64):
+        bits = load_acquire(&waited.workers[word])
+        while bits != 0:
+            row = 64 * word + lowest_bit(bits)
+            bits &= bits - 1
+            lower_ticket(
+                view, &lowest,
+                <const uint64_t *>(<const char *>first + row * view.header.row_bytes), row, now_ms)
+    return lowest
+
+
 cdef inline Waiting waiting_for_any(
         const View *view, uint32_t backend, int64_t now_ms) noexcept nogil:
     """The lowest ticket of those that wait for any server of a backend."""
-    cdef Waiting lowest
-    cdef uint32_t row
-    lowest.ticket = 0
-    lowest.worker = NO_WORKER
-    for row in range(view.header.workers):
-        lower_ticket(
-            view, &lowest, &backend_counters(view, row, backend).queue_ticket, row, now_ms)
-    return lowest
+    return lowest_waiting(
+        view, &view.backends[backend].waited,
+        &backend_counters(view, 0, backend).queue_ticket, now_ms)
 
 
 cdef inline Waiting waiting_for_server(
         const View *view, uint32_t slot, int64_t now_ms) noexcept nogil:
     """The lowest ticket of those that wait for a certain server."""
-    cdef Waiting lowest
-    cdef uint32_t row
-    lowest.ticket = 0
-    lowest.worker = NO_WORKER
-    for row in range(view.header.workers):
-        lower_ticket(view, &lowest, &server_counters(view, row, slot).queue_ticket, row, now_ms)
-    return lowest
+    return lowest_waiting(
+        view, &view.servers_shared[slot].waited, &server_counters(view, 0, slot).queue_ticket,
+        now_ms)
 
 
 cdef inline Waiting next_for_place(

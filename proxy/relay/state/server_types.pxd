@@ -57,9 +57,32 @@ cdef struct ServerCache:
     uint32_t tag  # of the address in `view`
     ServerView view
 
+cdef struct Schedule:  # immutable once delivered; balance/schedule.pxd builds it
+    uint64_t generation  # of the backend when the building began
+    uint32_t entries  # length of `slots`
+    uint32_t members, span  # eligible servers; of so many slots
+    uint32_t *slots  # whose turn, or whose node, each entry is
+    uint32_t *keys  # of a ring: where each node stands, ascending
+    uint32_t *member_slots
+    uint32_t *member_weights
+    uint32_t *weights  # by position in the backend; 0: no member
+    uint64_t *weights_before  # by position in the backend: sum of the weights of those before
+    uint64_t weight_total
+    int64_t warm_next_ms  # when a member that warms up has more weight; 0: none warms up
+
 cdef struct LeastBlock:  # HINT_BLOCK_SLOTS neighbouring slots, as leastconn last saw them
     uint64_t changes  # of the block's hints at that time, plus one; 0: never
     double least  # the lowest load for its weight among the members
+
+cdef struct FullBlock:  # PLACE_BLOCK_SLOTS neighbouring slots, as they were last seen
+    uint64_t changes  # of their places at that time, plus one; 0: one may have a place
+    uint8_t active  # an eligible one of them is no backup
+
+cdef struct FullBlocks:  # and until when that is good (balance/full.pxd)
+    FullBlock *blocks
+    uint64_t generation  # of the table, plus one
+    uint64_t gauges  # their changes
+    uint64_t sweeps  # the engine's
 
 cdef struct WeightClass:  # the members of one weight
     uint32_t weight

@@ -11,13 +11,14 @@ from proxy.relay.state.log_types cimport AccessLog, Log, LogNote
 from proxy.relay.state.pipes cimport Pipe, PipePool
 from proxy.relay.state.pool cimport Pool
 from proxy.relay.state.rule_types cimport BackendRules, FrontendRules, Judge, Rule
-from proxy.relay.state.server_types cimport LeastBlock, Outgoing, Rota, ServerCache
+from proxy.relay.state.server_types cimport (
+    FullBlocks, LeastBlock, Outgoing, Rota, Schedule, ServerCache)
 from proxy.relay.state.syscalls cimport sockaddr_in6
 from proxy.relay.state.table_types cimport Sticky, Stores
 from proxy.relay.state.wheel cimport Timer, Wheel
 from proxy.rules.types cimport Ends, HeaderFields, Tracks, Variables
 from shm.dumps cimport DumpQuestion
-from shm.layout cimport BackendShared, Process
+from shm.layout cimport BackendShared, Process, Waited
 from shm.rows cimport BackendCounters, FrontendCounters, ServerCounters, WorkerCounters
 from shm.segment cimport View
 from shm.tables.layout cimport Table
@@ -166,19 +167,6 @@ cdef struct Side:
     uint64_t bytes  # received from this side
     int64_t activity_ms  # when it last gave or took a byte
 
-cdef struct Schedule:  # immutable once delivered; balance/schedule.pxd builds it
-    uint64_t generation  # of the backend when the building began
-    uint32_t entries  # length of `slots`
-    uint32_t members, span  # eligible servers; of so many slots
-    uint32_t *slots  # whose turn, or whose node, each entry is
-    uint32_t *keys  # of a ring: where each node stands, ascending
-    uint32_t *member_slots
-    uint32_t *member_weights
-    uint32_t *weights  # by position in the backend; 0: no member
-    uint64_t *weights_before  # by position in the backend: sum of the weights of those before
-    uint64_t weight_total
-    int64_t warm_next_ms  # when a member that warms up has more weight; 0: none warms up
-
 cdef enum:  # LimitKind
     LIMIT_PLACES = 0  # sessions that are open, over all workers
     LIMIT_RATE = 1  # sessions a second, likewise
@@ -192,13 +180,16 @@ cdef struct Limit:  # keeps listeners from accepting while it is reached (admiss
     uint8_t ordered  # by an operator
     uint64_t counted  # of places: the gauge, in bytes from the start of a row
     uint64_t published  # the lowest ticket that it stops, likewise
+    uint64_t reserved  # of places: those taken ahead with those in use, likewise
+    Waited *waited  # which workers may have published a ticket
+    uint32_t ahead  # places that may be taken ahead (admission/ahead.pxd)
+    uint8_t reserving  # in the engine's list of those with places taken ahead
+    Limit *next_reserving
     uint32_t window  # of a rate: which RateWindow of a row
     uint8_t freed  # in the engine's list of those with room again
     Limit *next_freed
-    Limit *next  # in the engine's list of those that stop a listener of this worker
-    Limit *previous
-    Listener *first  # that it stops, in the order of tickets
-    Listener *last
+    Limit *next, *previous  # in the engine's list of those that stop a listener of this worker
+    Listener *first, *last  # that it stops, in the order of tickets
 
 cdef struct Frontend:
     FrontendCounters *counters  # this worker's row
@@ -234,6 +225,7 @@ cdef struct ServerLimits:
     int checker_bell  # of the process that checks it
     Queue queue  # sessions that must go to this server
     uint64_t walked  # table generation, + 1, at which all of them were looked at
+    uint32_t next_waited, previous_waited  # slots, + 1, in the backend's list of these queues
     uint32_t minconn  # 0: the limit does not move
     uint32_t maxqueue  # over all workers; 0: no limit
 
@@ -256,6 +248,7 @@ cdef struct Backend:
     uint8_t aside  # its schedules are built by the main thread
     int64_t warm_next_ms  # of the last schedule that the main thread built; its own word
     LeastBlock *blocks  # of leastconn: what is known of each block of hints
+    FullBlocks full  # blocks of servers that have no place left
     int retries
     int redispatch  # Proxy.redispatch
     int64_t connect_ms  # timeouts; 0: none
@@ -266,7 +259,10 @@ cdef struct Backend:
     Queue queue  # sessions that may go to any server
     uint64_t fullconn  # sessions at which servers with a minconn take their maxconn
     uint32_t waiting  # sessions in its queue and its servers', in this worker
+    uint32_t first_waited, last_waited  # slots, + 1, that a session waits for in this worker
     uint8_t review  # a session came to or left its queue
+    uint8_t listed  # among those that are looked at for places
+    Backend *next_listed
     uint8_t allbackups
     uint8_t nolinger
     uint8_t splice
@@ -346,6 +342,8 @@ cdef struct Engine:
     Limit *binds  # maxconn, by bind address
     Limit *stopping  # those that stop listeners of this worker
     Limit *freed  # those with room again, perhaps
+    Limit *reserving  # those of which places were taken ahead
+    uint64_t ahead_seen  # how often another had asked for such places, at the last look
     uint32_t rates_stopping  # how many of those that stop listeners are rates
     int64_t sweep_ms  # between two looks for free places, whatever bells were lost
     int64_t swept_ms  # the last one
@@ -373,6 +371,8 @@ cdef struct Engine:
     uint64_t ticket  # of the session that a server is being sought for; the highest: none yet
     uint32_t waiting  # sessions in queues
     int64_t queues_swept_ms
+    uint64_t sweeps  # of queues: nothing is known any more of what was full before
+    Backend *listed  # those in whose queues a session waits, or has waited
     uint8_t review  # a place may be there for a session that waits
     uint32_t counts  # number of the last count of sessions by address
     uint32_t count_of_place  # number of the count that the place just taken is in; 0: none

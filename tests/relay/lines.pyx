@@ -1,0 +1,145 @@
+# cython: language_level=3, boundscheck=False
+"""How many lines of other workers' memory a worker looks at: the product's functions, counted.
+
+Compiled with MILLRACE_LOADED, every load of shared memory tells where it is (shm/atomics.pxd). A
+line counts when it is in the row of another worker, or among the cells of a server in the gauges.
+"""
+
+from libc.stdint cimport uint32_t, uint64_t, uintptr_t
+from libc.stdlib cimport calloc, free
+
+from proxy.relay.admission.admission cimport (
+    client_place_take, client_places_leave, limit_next, limit_total)
+from proxy.relay.admission.ahead cimport ahead_trim, ahead_wanted
+from proxy.relay.admission.setup cimport limit_bind, limit_frontend, limit_listener, limit_process
+from proxy.relay.admission.stopped cimport limit_tell
+from proxy.relay.state.server_places cimport next_for_place, place_leave, place_try, gauge_begin
+from proxy.relay.state.types cimport Backend, Engine, Frontend, Limit, Listener
+from shm.segment cimport Segment, View, frontend_counters, worker_counters
+from shm.sums cimport backend_sessions, frontend_sessions, process_sessions, server_sessions
+
+cdef extern from *:
+    """
+    #define LINES_MAX 4096
+    static struct { const char *rows, *end, *own, *own_end; uint64_t lines[LINES_MAX]; int count; }
+        looked;
+    static void loaded(const void *word) {
+        const char *at = word;
+        uint64_t line = (uint64_t)at / 64;
+        if (at < looked.rows || at >= looked.end || (at >= looked.own && at < looked.own_end))
+            return;
+        for (int index = 0; index < looked.count; index++)
+            if (looked.lines[index] == line)
+                return;
+        if (looked.count < LINES_MAX)
+            looked.lines[looked.count++] = line;
+    }
+    static void look_begin(const char *rows, uint64_t row, int workers, int own) {
+        looked.rows = rows;
+        looked.end = rows + row * workers;
+        looked.own = rows + row * own;
+        looked.own_end = looked.own + row;
+        looked.count = 0;
+        millrace_loaded = loaded;
+    }
+    static int look_end(void) {
+        millrace_loaded = 0;
+        return looked.count;
+    }
+    """
+    void look_begin(const char *rows, uint64_t row, int workers, int own) nogil
+    int look_end() nogil
+
+cdef enum:
+    TAG = 7
+    DESCRIPTORS = 1_000_000
+
+
+cdef class Worker:
+    """One worker of a segment with a frontend, a bind address, a backend and servers."""
+
+    cdef Segment segment
+    cdef Engine *engine
+    cdef Frontend frontend
+    cdef Backend backend
+    cdef Listener listener
+    cdef Limit bind
+
+    def __cinit__(self, Segment segment, uint32_t worker, uint64_t maxconn):
+        self.segment = segment
+        self.engine = <Engine *>calloc(1, sizeof(Engine))
+        self.engine.view = segment.view
+        self.engine.worker = worker
+        self.engine.workers = segment.view.header.workers
+        self.engine.counters = worker_counters(&segment.view, worker)
+        self.engine.now_ms = 1_000_000
+        self.engine.binds = &self.bind
+        self.frontend.counters = frontend_counters(&segment.view, worker, 0)
+        self.listener.frontend = &self.frontend
+        limit_process(self.engine, DESCRIPTORS, maxconn, 0)
+        limit_frontend(self.engine, &self.frontend, maxconn, 0)
+        limit_bind(self.engine, 0, maxconn)
+        limit_listener(self.engine, &self.listener)
+        gauge_begin(&segment.view, worker, 0)
+
+    def __dealloc__(self):
+        free(self.engine)
+
+    cdef void begin(self):
+        look_begin(
+            self.engine.view.rows, self.engine.view.header.row_bytes, self.engine.workers,
+            self.engine.worker)
+
+    def accept(self):
+        """Whether a client is accepted, and how many lines that has taken."""
+        self.begin()
+        taken = client_place_take(self.engine, &self.listener) == NULL
+        return taken, look_end()
+
+    def end(self):
+        """A session ends, and the turn with it: how many lines that has taken."""
+        cdef Limit *limit
+        self.begin()
+        client_places_leave(self.engine, &self.listener)
+        limit = self.engine.freed
+        self.engine.freed = NULL
+        while limit != NULL:
+            limit.freed = False
+            ahead_trim(self.engine, limit)
+            ahead_wanted(self.engine, limit)
+            limit_tell(self.engine, limit)
+            limit = limit.next_freed
+        return look_end()
+
+    def connect(self, uint64_t limit):
+        """A place at the server is taken: how many lines, but for those of its cells."""
+        self.begin()
+        next_for_place(&self.engine.view, 0, 0, self.engine.now_ms)
+        place_try(&self.engine.view, self.engine.worker, 0, TAG, limit)
+        return look_end()
+
+    def leave(self):
+        """The place is given back, and the next that waits is sought."""
+        self.begin()
+        place_leave(&self.engine.view, self.engine.worker, 0, TAG)
+        next_for_place(&self.engine.view, 0, 0, self.engine.now_ms)
+        return look_end()
+
+    def tell(self):
+        """The sums that a line of `option tcplog` has: how many lines, and what they are."""
+        cdef const View *view = &self.engine.view
+        cdef uint32_t worker = self.engine.worker
+        self.begin()
+        sums = (
+            process_sessions(view, worker, self.engine.now_ms),
+            frontend_sessions(view, 0, worker, self.engine.now_ms),
+            backend_sessions(view, 0, worker, self.engine.now_ms),
+            server_sessions(view, 0, worker, self.engine.now_ms))
+        return look_end(), sums
+
+    def pass_ms(self, int passed):
+        self.engine.now_ms += passed
+
+    def total(self):
+        """What counts against the global limit."""
+        return limit_total(self.engine, &self.engine.places)
