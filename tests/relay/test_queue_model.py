@@ -11,7 +11,7 @@ import random
 import pytest
 
 from tests.relay.queue_model import Model, World, begin, explore
-from tests.support.generated import LONG, sample
+from tests.support.generated import sample
 
 WALKS = sample(30, full=20_000)
 
@@ -47,12 +47,7 @@ def test_without_kills_the_bells_are_enough() -> None:
         ("telling after stepping back", (1, 1), 1, "asleep beside a free place"),
         ("places told", (1, 1), 1, "asleep beside a free place"),
         ("number read first", (1, 1), 1, "asleep beside a free place"),
-        pytest.param(
-            *("passing on", (2, 2), 2, "asleep beside a free place"),
-            marks=pytest.mark.skipif(
-                not LONG, reason="too many worlds for the short run: make long"
-            ),
-        ),
+        ("passing on", (2, 1), 2, "asleep beside a free place"),
     ],
 )
 def test_each_step_is_needed(fault: str, coming: tuple[int, ...], limit: int, what: str) -> None:
