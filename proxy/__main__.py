@@ -56,6 +56,10 @@ def job(words: list[str]) -> Callable[[], int]:
     if isinstance(arguments, Arguments) and arguments.command and not arguments.help:
         signal.pthread_sigmask(signal.SIG_SETMASK, ())  # no supervisor will act on them
         return command(arguments)
+    if isinstance(arguments, Arguments) and arguments.serves:
+        from proxy.builds.installed import note_build  # noqa: PLC0415 - only what is used
+
+        note_build()  # before the imports
     from proxy.cli import run  # noqa: PLC0415 - after the signals
 
     return partial(run, words)

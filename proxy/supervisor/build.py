@@ -177,7 +177,7 @@ class Builder(msgspec.Struct, frozen=True):
                 given=self.given.descriptor,
             )
             set_shared_variables(runtime)
-            preload_for(runtime)
+            preload_for(settings)
             generation = Generation(
                 runtime,
                 sockets=sockets,

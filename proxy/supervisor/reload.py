@@ -24,6 +24,7 @@ import time
 from collections.abc import Callable, Iterable
 from functools import partial
 
+from proxy.builds.installed import another_is_on_disk
 from proxy.config.report import render
 from proxy.config.text.messages import Message, Severity
 from proxy.control.pausing import settle_closed
@@ -64,6 +65,10 @@ LEVELS = {
     Severity.WARNING: LogLevel.WARNING,
     Severity.NOTICE: LogLevel.NOTICE,
 }
+OTHER_BUILD = (
+    "another build of the program is on disk: the files are read with the one that runs, until "
+    "the program is started anew"
+)
 Read = Callable[[Previous], Prepared]
 
 
@@ -130,6 +135,8 @@ class Reload:
             self._helper.end()
             raise
         self._listens = True
+        if another_is_on_disk():
+            self._say(LogLevel.WARNING, OTHER_BUILD)
 
     def turn(self, now_ms: int) -> None:
         """Everything that time brings."""
