@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import enum
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 from proxy.builds.installed import another_is_on_disk
@@ -70,6 +70,13 @@ OTHER_BUILD = (
     "the program is started anew"
 )
 Read = Callable[[Previous], Prepared]
+
+
+def log_lines(messages: Iterable[Message]) -> Iterator[tuple[LogLevel, str]]:
+    """For the log, each as it would stand on a terminal but for its tag."""
+    for message in messages:
+        if message.severity in LEVELS:
+            yield LEVELS[message.severity], render(message, 0).partition(" : ")[2]
 
 
 class Step(enum.Enum):
@@ -323,11 +330,8 @@ class Reload:
                 settle_closed(old)
 
     def _tell(self, messages: tuple[Message, ...]) -> None:
-        """To the log, each as it would stand on a terminal but for its tag."""
-        for message in messages:
-            if message.severity in LEVELS:
-                text = render(message, self._builder.main_pid).partition(" : ")[2]
-                self._say(LEVELS[message.severity], text)
+        for level, text in log_lines(messages):
+            self._say(level, text)
 
     def _say(self, level: LogLevel, text: str, log: Log | None = None) -> None:
         """To a log, that of the old generation if none is given, and among the report's lines."""
