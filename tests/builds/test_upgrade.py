@@ -149,8 +149,8 @@ def test_to_another_version_and_back_no_client_is_lost(edge: Edge, installed: In
         PATIENCE_SECONDS,
         "the stewards have ended",
     )
-    lines = edge.told.count(" web a ") + edge.told.count("web/a ")
-    assert lines >= crowd.served
+    ended = crowd.served + 2
+    wait_for(lambda: edge.told.count(" web web/a ") == ended, PATIENCE_SECONDS, "each one's line")
 
 
 @pytest.mark.parametrize(
@@ -349,3 +349,44 @@ def test_commands_that_wait_for_a_reload_wait_for_an_upgrade(
     backend.close()
     assert program.process.returncode == 0
     assert not master.exists()
+
+
+STARTS = """#!{interpreter}
+import sys
+if sys.argv[1:2] == [{given!r}]:
+    del sys.argv[1:4]  # the words of a test: <python> -m proxy
+from proxy.__main__ import main
+sys.exit(main())
+"""
+
+
+def test_where_the_kernel_refuses_to_execute_the_build_nothing_changes(
+    tmp_path: Path, installed: Installed
+) -> None:
+    """The interpreter of the script goes at the last moment: while the build proves itself."""
+    interpreter, script = tmp_path / "python", tmp_path / "millrace"
+    interpreter.symlink_to(sys.executable)
+    script.write_text(STARTS.format(interpreter=interpreter, given=sys.executable))
+    script.chmod(0o755)
+    libraries = Path(pytest.__file__).parents[1]
+    environ = {**installed.environ, "PYTHONPATH": f"{installed.folder}:{libraries}"}
+    backend = NamedBackend("127.0.0.1", 0)
+    target = (HOST, free_port())
+    text = CONFIGURATION.format(words="", host=HOST, port=target[1], server=backend.port)
+    wrapper = (str(script),)
+    with Program(tmp_path, text, environ=environ, wrapper=wrapper, executed=True) as program:
+        greeted = greet(target)
+        assert greeted is not None
+        goes = f'import os, sys\nif "-c" in sys.argv[1:]:\n    os.unlink({str(interpreter)!r})'
+        installed.change(LATE_MODULE, goes)
+        children = program.children()
+        program.process.send_signal(signal.SIGUSR2)
+        told = program.output.read_text
+        wait_for(lambda: "nothing changed: No such file" in told(), 60, "a failed reload")
+        assert echoes(greeted[1])
+        greeted[1].close()
+        assert who_answers(target)
+        assert program.children() == children
+        program.process.send_signal(signal.SIGUSR1)
+        assert program.process.wait(PATIENCE_SECONDS) == 0
+    backend.close()
