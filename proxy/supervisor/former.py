@@ -127,6 +127,11 @@ class Former:
         """
         send_word(self._channel.fileno(), "done", kept=kept, failed=failed)
         self.phase = Phase.DRAINING
+        with suppress(OSError):  # it is dismissed, whatever remains open
+            self._let_go(kept)
+
+    def _let_go(self, kept: list[int]) -> None:
+        """Close what this program has no use for; no program that it executes inherits the rest."""
         for items in self.held.values():
             for item in items:
                 if item.socket.fileno() in kept:

@@ -68,19 +68,23 @@ class Inheriting:
         held = first.sockets.held.values()
         kept = [item.socket.fileno() for items in held for item in items]
         first.services.open_gate()
-        former.dismiss(kept, self.failed)
         settle()
+        former.dismiss(kept, self.failed)
         if former.carried is not None:
             first.came_by = former.carried.onward
+
+    def tell(self) -> None:
+        """To the log, that it is done as the last of all."""
         for level, text in self._told():
-            first.runtime.log(level, text)
+            self._first.runtime.log(level, text)
+        done = f"upgrade done: generation {self._first.number} serves"
+        self._first.runtime.log(LogLevel.NOTICE, done)
 
     def _told(self) -> Iterator[tuple[LogLevel, str]]:
         first, former = self._first, self.former
         if self.failed:
             text = f"the upgrade failed, the former build goes on: {self.failed}"
             yield LogLevel.ALERT, text
-        yield LogLevel.NOTICE, f"upgrade done: generation {first.number} serves"
         if former.runtime is None:
             yield LogLevel.WARNING, OTHER_LAYOUT
             return

@@ -37,11 +37,10 @@ from proxy.supervisor.ping import PingSocket, verdict
 from proxy.supervisor.reaping import look_again, reap_strangers
 from proxy.supervisor.reload import Read, Reload, Step, note_failure
 from proxy.supervisor.signals import SignalPipe
-from proxy.supervisor.upgrades import Upgrades
+from proxy.supervisor.upgrades import STOPPING, Upgrades
 from shm.log_level import LogLevel
 
 RELOAD_SIGNALS = (signal.SIGUSR2, signal.SIGHUP)
-STOPPING = "the program is stopping"
 
 
 class Supervisor:
@@ -89,9 +88,8 @@ class Supervisor:
 
     def run(self) -> End:
         """Look after everything until the last child has ended."""
-        signals = self._signals
         # Urgent: a signal to the whole group ends children, too, and those shall not come back.
-        self.reactor.watch(signals.descriptor, self._signalled, urgent=True)
+        self.reactor.watch(self._signals.descriptor, self._signalled, urgent=True)
         self.answer_pings(self.ping)
         try:
             while self._lives:
@@ -100,8 +98,8 @@ class Supervisor:
             self._upgrades.end_if_handed_over()
             if self.ping is not None:
                 self.ping.close(self.reactor)
-            self.reactor.forget(signals.descriptor)
-            signals.close()
+            self.reactor.forget(self._signals.descriptor)
+            self._signals.close()
             with self._faults.contained("ending the master CLI"):
                 if not self.yields:
                     self.orders.close()
@@ -240,16 +238,19 @@ class Supervisor:
     def _inherit(self, inheriting: Inheriting, now: int) -> None:
         """The same, where the former program has to give way before."""
         try:
-            if self._end is None and inheriting.turn(now):
-                self._inheriting = None
-                inheriting.conclude()
-                self._count_reload(succeeded=not inheriting.failed)
-                self._serves()
+            if self._end is not None or not inheriting.turn(now):
+                return
+            inheriting.conclude()
         except Exception as error:
             text = str(error) if isinstance(error, InheritingError) else explain(error)
             self.current.runtime.log(LogLevel.ALERT, f"cannot take over: {text}")
             inheriting.former.serve_on()
             self.stop(End.FAILED, now)
+        else:
+            self._inheriting = None
+            self._count_reload(succeeded=not inheriting.failed)
+            self._serves()
+            inheriting.tell()
 
     def _signalled(self, now: int) -> None:
         """Do what they say; what was not done, because something was raised, in the next turn."""
@@ -257,9 +258,8 @@ class Supervisor:
         self._obey_all(now)
 
     def _obey_all(self, now: int) -> None:
-        if self.ordered:
-            self._obey(self.ordered, now)
-            self.ordered = set()
+        self._obey(self.ordered, now)
+        self.ordered = set()
 
     def _obey(self, numbers: set[signal.Signals], now: int) -> None:
         if signal.SIGCHLD in numbers:

@@ -24,6 +24,7 @@ from shm.log_level import LogLevel
 if TYPE_CHECKING:
     from proxy.supervisor.supervisor import Supervisor
 
+STOPPING = "the program is stopping"
 ASK_AGAIN = "another build has just taken over: ask its master"
 
 
@@ -105,6 +106,7 @@ class Upgrades:
         if self._proof is not None:
             proof, self._proof = self._proof, None
             proof.end()
+            self._supervisor.orders.refuse(STOPPING)
 
     def _part(self, layout: str) -> None:
         """Returns as the steward; raises where the kernel does not execute the build."""
