@@ -15,7 +15,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from proxy.supervisor.signals import begin_signals, end_by
+from proxy.builds.succession import PROOF, Estate, outlive, take_estate
+from proxy.supervisor.signals import HANDLED, HELD, begin_signals, end_by
 from proxy.terminal import open_standard_descriptors, say
 
 if TYPE_CHECKING:
@@ -25,14 +26,27 @@ if TYPE_CHECKING:
 def main() -> int:
     """The console script: sys.argv to an exit status (manual of management, section 3)."""
     open_standard_descriptors()
-    begin_signals()
+    estate = take_estate(os.environ)
+    begin_signals(held=HELD if estate is None else HANDLED)
     gc.disable()  # until the first fork: what is imported and read until then stays
+    if estate is not None:
+        return outlive(estate, partial(succeed, estate, sys.argv[1:]))
     try:
         run = load(sys.argv[1:])
         return 1 if run is None else run()
     except KeyboardInterrupt:  # before the supervisor took the signals
         end_by(signal.SIGINT)
         return 1
+
+
+def succeed(estate: Estate, words: list[str]) -> int:
+    """Go on from the former program."""
+    from proxy.builds.installed import note_build  # noqa: PLC0415 - after the signals
+
+    note_build()
+    from proxy.cli import run_successor  # noqa: PLC0415 - after the signals
+
+    return run_successor(words, estate)
 
 
 def load(words: list[str]) -> Callable[[], int] | None:
@@ -56,7 +70,16 @@ def job(words: list[str]) -> Callable[[], int]:
     if isinstance(arguments, Arguments) and arguments.command and not arguments.help:
         signal.pthread_sigmask(signal.SIG_SETMASK, ())  # no supervisor will act on them
         return command(arguments)
-    from proxy.cli import run  # noqa: PLC0415 - after the signals
+    if isinstance(arguments, Arguments) and arguments.serves:
+        from proxy.builds.installed import note_build  # noqa: PLC0415 - only what is used
+
+        note_build()  # before the imports
+    from proxy.cli import real_entries, run  # noqa: PLC0415 - after the signals
+
+    if isinstance(arguments, Arguments) and PROOF in os.environ:
+        from proxy.supervisor.proof import prove  # noqa: PLC0415 - only what is used
+
+        return partial(prove, arguments, partial(run, words), real_entries)
 
     return partial(run, words)
 

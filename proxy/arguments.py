@@ -64,6 +64,12 @@ class Arguments(msgspec.Struct, frozen=True):
     socket: str | None = None  # -S: the stats socket, or master, that a command asks
     timeout_seconds: int = ANSWER_SECONDS
 
+    @property
+    def serves(self) -> bool:
+        """Whether they start the program, and not something that ends by itself."""
+        asks = self.command or self.help or self.version or self.condition is not None
+        return not (asks or self.check or self.against is not None)
+
 
 class UsageError(msgspec.Struct, frozen=True):
     """A command line that makes no sense: what is wrong with it. Exit status 1."""

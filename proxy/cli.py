@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable
 
 from proxy.arguments import Arguments, UsageError, parse
+from proxy.builds.succession import Estate
 from proxy.client.version import version_text
 from proxy.config.report import render_tagged, summarize
 from proxy.config.text.condition import evaluate
@@ -21,6 +22,7 @@ from proxy.supervisor.faults import last_words
 from proxy.supervisor.listening import listens
 from proxy.supervisor.memory import read_apart
 from proxy.supervisor.prepare import Prepared, prepare, with_master_sockets
+from proxy.supervisor.reload import log_lines
 from proxy.supervisor.start import StartedProgram, serve, start_program
 from proxy.terminal import STANDARD_ERROR, STANDARD_OUTPUT, say
 
@@ -58,6 +60,31 @@ def _run(words: list[str], entries: Callable[[], Entries]) -> int:
         except OSError as error:
             return _refuse(f"Could not change to directory {arguments.folder} : {error.strerror}")
     return _load_and_serve(arguments, entries)
+
+
+def run_successor(words: list[str], estate: Estate) -> int:
+    """Go on from the former program; raises whatever is in the way of that."""
+    from proxy.supervisor.estate import EstateError  # noqa: PLC0415 - likewise
+    from proxy.supervisor.legacy import Legacy  # noqa: PLC0415 - few starts go on
+
+    arguments = parse(words)
+    assert isinstance(arguments, Arguments)
+    if arguments.folder is not None:
+        os.chdir(arguments.folder)
+    legacy = Legacy.of(estate)
+    environ = dict(os.environ)
+    former, record = legacy.former, legacy.record
+    rows = {(row.backend, row.server): row for row in record.rows}
+    read = read_apart(lambda: prepare(arguments, environ, former.previous(), rows))
+    prepared, masters = with_master_sockets(arguments, read, environ)
+    if prepared.settings is None:
+        raise EstateError("the configuration has errors")
+    started = start_program(arguments, prepared, masters, real_entries(), environ, legacy=legacy)
+    if started is None:
+        return 1
+    for level, text in log_lines(prepared.messages):
+        started.supervisor.current.runtime.log(level, text)
+    return serve(started)
 
 
 def _load_and_serve(arguments: Arguments, entries: Callable[[], Entries]) -> int:

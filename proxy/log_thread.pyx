@@ -21,9 +21,10 @@ from posix.unistd cimport write
 
 cdef extern from "<sys/socket.h>" nogil:
     ssize_t recv(int fd, void *bytes, size_t length, int flags)
+    int MSG_DONTWAIT
 
 cdef extern from "<poll.h>" nogil:
-    const short POLLOUT, POLLRDHUP
+    const short POLLIN, POLLOUT, POLLRDHUP
     cdef struct pollfd:
         int fd
         short events
@@ -59,15 +60,32 @@ cdef void write_record(int source, int target, const char *record, size_t length
             return
 
 
-cdef void copy_records(int source, int target) noexcept nogil:
+cdef volatile bint pausing = False
+
+
+cdef bint copy_records(int source, int target, int pause) noexcept nogil:
+    """True at the end of all records; False once `pausing` is set, which `pause` tells."""
     cdef char record[RECORD_BYTES]
     cdef ssize_t length
+    cdef pollfd asked[2]
+    asked[0].fd = source
+    asked[1].fd = pause
+    asked[0].events = asked[1].events = POLLIN
     while True:
-        length = recv(source, record, RECORD_BYTES, 0)
+        length = recv(source, record, RECORD_BYTES, MSG_DONTWAIT)
         if length > 0:
             write_record(source, target, record, length)
-        elif length == 0 or errno != EINTR:
-            return
+        elif length == 0:
+            return True
+        elif errno == EAGAIN:
+            poll(asked, 2, -1)
+        elif errno != EINTR:
+            return True
+        if pausing:
+            return False
+
+
+_pause: list[int] = []  # an eventfd, readable where the threads of this process are to pause
 
 
 class LogThread(threading.Thread):
@@ -78,16 +96,21 @@ class LogThread(threading.Thread):
         super().__init__(name="log", daemon=True)
         self._receiver = receiver
         self._target = target
+        self.is_paused = True  # what it has is there for another one
 
     def run(self) -> None:
         """Write until there is no sender; signals are the other threads' matter."""
         cdef int source = self._receiver.fileno()
         cdef int target = self._target
+        cdef int pause = _pause[0]
+        cdef bint over
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         with nogil:
-            copy_records(source, target)
-        self._receiver.close()
-        os.close(target)
+            over = copy_records(source, target, pause)
+        if over:
+            self.is_paused = False
+            self._receiver.close()
+            os.close(target)
 
     def finish(self) -> None:
         """Take no more records; those that wait are written."""
@@ -106,6 +129,8 @@ def start_log_thread(descriptor: int) -> int:
         sender.setblocking(False)
         sender.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, QUEUE_BYTES)
         target = os.dup(descriptor)
+        if not _pause:
+            _pause.append(os.eventfd(0, os.EFD_CLOEXEC))
         LogThread(receiver, target).start()
     except BaseException:
         sender.close()
@@ -116,10 +141,42 @@ def start_log_thread(descriptor: int) -> int:
     return sender.detach()
 
 
+def living_log_threads() -> list[LogThread]:
+    """Those of this process."""
+    return [thread for thread in threading.enumerate() if isinstance(thread, LogThread)]
+
+
+def pause_log_threads(limit_seconds: float) -> list[LogThread]:
+    """Let them end between two records, so that a fork can go on: its `start_again` gets them.
+
+    One that writes for longer than the limit is left to it.
+    """
+    global pausing
+    threads = living_log_threads()
+    if threads:
+        pausing = True
+        os.eventfd_write(_pause[0], 1)
+    deadline = time.monotonic() + limit_seconds
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    return threads
+
+
+def start_again(threads: list[LogThread]) -> None:
+    """One in the place of each that was paused, in this process or in a fork of it."""
+    global pausing
+    if threads:
+        pausing = False
+        _pause[:] = [os.eventfd(0, os.EFD_CLOEXEC)]
+    for thread in threads:
+        if thread.is_paused:
+            LogThread(thread._receiver, thread._target).start()
+
+
 def finish_log_threads(limit_seconds: float) -> None:
     """At the end of a process: wait until what was sent is written, but no longer than that."""
     deadline = time.monotonic() + limit_seconds
-    threads = [thread for thread in threading.enumerate() if isinstance(thread, LogThread)]
+    threads = living_log_threads()
     for thread in threads:
         thread.finish()
     for thread in threads:

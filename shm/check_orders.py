@@ -67,6 +67,11 @@ class CheckOrders:
         """No order yet; raises OSError when memory ends."""
         self._memory = mmap.mmap(-1, HEAD_BYTES + SLOTS_MAX * COPIES * COPY_BYTES)
 
+    @property
+    def any(self) -> bool:
+        """Whether there ever was an order."""
+        return bool(self._memory[0])
+
     def _copies(self, slot: int) -> list[bytes]:
         first = HEAD_BYTES + slot * COPIES * COPY_BYTES
         places = range(first, first + COPIES * COPY_BYTES, COPY_BYTES)

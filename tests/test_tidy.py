@@ -44,7 +44,7 @@ ROOMS = (
     "resolverd.state_file",
     "resolverd.core",
     "resolverd.daemon",
-    *("proxy.flags", "proxy.arguments"),
+    *("proxy.builds", "proxy.flags", "proxy.arguments"),
     *("proxy.patterns", "proxy.passwords"),
     *("proxy.terminal", "proxy.kernel", "proxy.lists", "proxy.lists.changing"),
     "proxy.config.model",

@@ -40,7 +40,11 @@ Reads the TCP part of a configuration for HAProxy, listens, and forwards connect
 whose addresses come from DNS while it runs. Flags and signals are HAProxy's.
 """
 SIGNALS = (
-    ("SIGUSR2, SIGHUP", "read the files again, with the same sockets; an error changes nothing"),
+    (
+        "SIGUSR2, SIGHUP",
+        "read the files again, with the same sockets, and run the build that is on disk; "
+        "an error changes nothing",
+    ),
     ("SIGUSR1", "stop softly: accept no more, and end with the last session; /ready is 503"),
     ("SIGTERM, SIGINT", "end at once"),
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
 import time
 from typing import NoReturn
@@ -30,6 +31,8 @@ from proxy.master.orders import ReloadOrders
 from proxy.runtime import now_ms
 from shm.log_level import LogLevel
 from shm.states import ProcessState
+
+NO_MORE = signal.SIGUSR1  # another master serves the sockets: accept no more
 
 
 class MasterCli:
@@ -76,6 +79,7 @@ class MasterCli:
         """Serve everything; returns only by an exception."""
         loop = asyncio.get_running_loop()
         loop.add_reader(self._inherited.outcome_bell, self._orders.hear)
+        loop.add_signal_handler(NO_MORE, self._acceptor.pause)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._beat())
             for listening, line in self._inherited.sockets:

@@ -34,6 +34,7 @@ from proxy.supervisor.columns import Content, settle_columns
 from proxy.supervisor.descriptors import Descriptors, Grant
 from proxy.supervisor.faults import Faults
 from proxy.supervisor.fill import fill_restored, filling, shape_of
+from proxy.supervisor.former import Former
 from proxy.supervisor.generation import Generation, Phase
 from proxy.supervisor.giving import Given
 from proxy.supervisor.handover import Handover
@@ -125,7 +126,7 @@ class Builder(msgspec.Struct, frozen=True):
         prepared: Prepared,
         ground: Ground,
         now_ms: int,
-        old: Generation | None = None,
+        old: Generation | Former | None = None,
         older: Callable[[], Iterable[Generation]] = tuple,
     ) -> Steps[Generation]:
         """A generation that is ready to be forked; raises OSError when memory or descriptors end.
@@ -137,8 +138,7 @@ class Builder(msgspec.Struct, frozen=True):
         assert settings is not None, "there are no settings to build from"
         configured, former = Configured.of(settings), None if old is None else old.runtime
         with ExitStack() as undo:
-            shape = shape_of(configured, workers, len(sockets.listeners))
-            segment = _new_segment(shape, None if former is None else former.segment)
+            segment = _new_segment(shape_of(configured, workers, len(sockets.listeners)), old)
             undo.callback(segment.close)
             check_orders = CheckOrders()
             handover = yield from self._fill(
@@ -177,7 +177,7 @@ class Builder(msgspec.Struct, frozen=True):
                 given=self.given.descriptor,
             )
             set_shared_variables(runtime)
-            preload_for(runtime)
+            preload_for(settings)
             generation = Generation(
                 runtime,
                 sockets=sockets,
@@ -187,6 +187,7 @@ class Builder(msgspec.Struct, frozen=True):
                 reactor=self.reactor,
                 now_ms=now_ms,
                 handover=handover,
+                gated=old is not None,
             )
             generation.resources = undo.pop_all()
         return generation
@@ -204,11 +205,11 @@ class Builder(msgspec.Struct, frozen=True):
         now_ms: int,
         check_orders: CheckOrders,
         *,
-        old: Generation | None,
+        old: Generation | Former | None,
         older: Callable[[], Iterable[Generation]],
     ) -> Steps[Handover | None]:
         """All records as the files say and as they were; the way to the rest of the latter."""
-        if old is None:
+        if old is None or old.runtime is None:
             yield from filling(segment, configured, prepared.initial, frozenset(), now_ms)
             fill_restored(segment, prepared.restored, now_ms)
             return None
@@ -218,18 +219,21 @@ class Builder(msgspec.Struct, frozen=True):
         known = yield from known_addresses(*former, configured.servers, plan.counted.servers)
         yield from filling(segment, configured, prepared.initial, known, now_ms)
         fill_restored(segment, prepared.restored, now_ms)
-        yield from settle_columns(new, former, plan.counted.servers, lambda: _contents(older()))
+        if isinstance(old, Generation):
+            pairs = plan.counted.servers
+            yield from settle_columns(new, former, pairs, lambda: _contents(older()))
         orders = (old.runtime.check_orders, check_orders)
         handover = Handover(former, new, plan, known, orders)
         yield from handover.copy()
         return handover
 
 
-def _new_segment(shape: Shape, former: Segment | None) -> Segment:
-    """The next generation's segment, which shares the gauges of the former."""
+def _new_segment(shape: Shape, former: Generation | Former | None) -> Segment:
+    """The next generation's segment, which shares the gauges of the former, if it can."""
     if former is None:
         return Segment.create(shape)
-    return Segment.create(shape, former.reload_generation + 1, former.gauges)
+    gauges = former.runtime.segment.gauges if isinstance(former, Generation) else None
+    return Segment.create(shape, former.number + 1, gauges)
 
 
 def _make_contexts(settings: Settings) -> Steps[tuple[SSLContext, ...]]:
@@ -250,12 +254,14 @@ def _contents(generations: Iterable[Generation]) -> list[Content]:
     ]
 
 
-def hand_over(old: Generation, new: Generation) -> Steps[None]:
+def hand_over(old: Generation | Former, new: Generation) -> Steps[None]:
     """Bring what the old resolverd and control wrote until their end, and the counters.
 
     What they counted last is seen first by their successors, so no total ever falls.
     """
     handover, (before, after) = new.handover, (old.runtime, new.runtime)
+    if before is None:  # a segment that cannot be read
+        return
     assert handover is not None, "nothing to hand over to the first generation"
     yield from handover.copy_moved()
     names = NameReader(before.segment)

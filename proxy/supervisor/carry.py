@@ -8,7 +8,7 @@ workers that finish their sessions: a tally holds what was carried, so that the 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from proxy.config.model.settings import Proxy, Settings
@@ -80,7 +80,7 @@ def pair_nameservers(old: Settings, new: Settings, names: NameReader) -> Steps[P
     )
 
 
-def named_servers(servers: ServerTable) -> Named:
+def named_servers(servers: ServerTable) -> Iterator[tuple[tuple[str, str], int]]:
     """All servers by name, with their slots."""
     for proxy in servers.backends:
         for server in servers.of(proxy):

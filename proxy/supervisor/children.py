@@ -11,7 +11,7 @@ import msgspec
 from proxy.master.inheritance import MasterInheritance, MasterMoment
 from proxy.runtime import Runtime
 from proxy.supervisor.preload import preload_service
-from proxy.supervisor.reaping import Process, send
+from proxy.supervisor.reaping import FOSTERED, Process, send
 from proxy.supervisor.starvation import Starvation
 from proxy.supervisor.watch import Life, Watch
 from shm.processes import ProcessStatus
@@ -235,6 +235,13 @@ def describe_end(status: int | None) -> str:
     """An exit status in words; negative: minus the signal."""
     if status is None:
         return "ended, and a tracer keeps its status back"
+    if status == FOSTERED:
+        return "ended, and the main process has its status"
     if status >= 0:
         return f"exited with code {status}"
     return f"was killed by signal {-status} ({signal.strsignal(-status)})"
+
+
+def is_news(status: int | None) -> bool:
+    """Whether an old worker's end with this status is: it should have been 0."""
+    return status not in (0, FOSTERED)

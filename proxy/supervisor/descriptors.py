@@ -28,9 +28,10 @@ class Grant(msgspec.Struct, frozen=True):
 class Descriptors:
     """The limits that the program was started with, and what may be had beyond them."""
 
-    def __init__(self) -> None:
-        """Take all that the hard limit gives, for this process."""
-        self.given, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    def __init__(self, given: int | None = None) -> None:
+        """Take all that the hard limit gives, for this process; `given`: a former one had."""
+        limit, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self.given = limit if given is None else given
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
     def grant(self, settings: Settings, workers: int, sockets: int) -> Grant:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from proxy.builds.installed import OtherBuildError
 from proxy.runtime import Log
 from proxy.terminal import say
 from shm.log_level import LogLevel
@@ -42,6 +43,8 @@ def explain(error: BaseException) -> str:
         named = f" [{error.filename}]" if error.filename is not None else ""
         advice = ADVICE.get(error.errno or 0)
         return f"{reason}{named} ({place_of(error)})" + (f": {advice}" if advice else "")
+    if isinstance(error, OtherBuildError):
+        return str(error)
     if isinstance(error, ImportError):
         return f"{error} ({place_of(error)}): allow more memory, or install the program anew"
     text = f": {error}" if str(error) else ""

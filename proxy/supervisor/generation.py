@@ -29,18 +29,13 @@ from proxy.runtime import Runtime, ring
 from proxy.supervisor.adoption import plan_owners
 from proxy.supervisor.binding import remove_path
 from proxy.supervisor.carry import Carried
-from proxy.supervisor.children import Child, Children, Entries, describe_end
+from proxy.supervisor.children import Child, Children, Entries, describe_end, is_news
 from proxy.supervisor.departure import Closing
 from proxy.supervisor.faults import explain
 from proxy.supervisor.fork import fork_child
 from proxy.supervisor.handover import Handover
 from proxy.supervisor.hard_stop import tell_hard_stop
-from proxy.supervisor.limits import (
-    QUIESCE_MS,
-    STARTING_TICK_MS,
-    STOP_LIMIT_MS,
-    TICK_MS,
-)
+from proxy.supervisor.limits import QUIESCE_MS, STARTING_TICK_MS, STOP_LIMIT_MS, TICK_MS
 from proxy.supervisor.listening import SocketSet
 from proxy.supervisor.lists import settle_lists
 from proxy.supervisor.pairs import Onward
@@ -82,11 +77,12 @@ class Generation:
         reactor: Reactor,
         now_ms: int,
         handover: Handover | None = None,
+        gated: bool = False,
     ) -> None:
         """Nothing is forked yet; that begins with the first turn. `descriptors`: their limit.
 
-        With a `handover` from another generation resolverd and control load and wait at a gate,
-        until its `services` are let in.
+        With another generation before it, resolverd and control are `gated`: they load and wait,
+        until its `services` are let in; the `handover` brings what that one has.
         """
         self.runtime = runtime
         self.number = runtime.segment.reload_generation
@@ -119,12 +115,12 @@ class Generation:
         self._kill_ms = 0
         for index, home in enumerate(self._homes):
             self._board.assign(index, home)
-        if handover is not None:
+        if gated:
             self.children.load()
             self.services.wait()
 
     def __repr__(self) -> str:
-        """Number, phase and children."""
+        """Number, phase, children."""
         return f"Generation({self.number}, {self.phase.value}, {self.children.all})"
 
     # -- looking after the children ---------------------------------------------------------------
@@ -233,7 +229,7 @@ class Generation:
             if not told:
                 self.runtime.log(LogLevel.ALERT, f"{how}: starting another")
             self.turn(now_ms, judge=False)
-        elif self.phase not in (Phase.ENDING, Phase.ENDED) and status != 0 and not told:
+        elif self.phase not in (Phase.ENDING, Phase.ENDED) and not told and is_news(status):
             self.runtime.log(LogLevel.WARNING, f"old {how}")
 
     def _settle(self, child: Child, now_ms: int) -> None:

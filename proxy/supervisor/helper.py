@@ -16,7 +16,22 @@ from proxy.supervisor.limits import MESSAGE_BYTES_MAX
 from proxy.supervisor.reaping import Process, kill
 
 READ_BYTES = 1 << 20
-Work = Callable[[Callable[[bytes], None]], None]  # gets the function that sends
+
+
+class Sender:
+    """What a helper calls with what it has to send; `descriptor` is the pipe itself."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+
+    def __call__(self, content: bytes) -> None:
+        """Send all of it."""
+        view = memoryview(content)
+        while view:
+            view = view[os.write(self.descriptor, view) :]
+
+
+Work = Callable[[Sender], None]
 
 
 class Helper:
@@ -29,7 +44,7 @@ class Helper:
         try:
             os.set_blocking(self.descriptor, False)
             self._process: Process | None = fork_child(
-                lambda: work(lambda content: _send_all(sender, content)),
+                lambda: work(Sender(sender)),
                 title=title,
                 keep=(sender,),
             )
@@ -72,9 +87,3 @@ def run_helper(work: Work, title: str, limit_ms: int) -> bytes:
     while not ended and (remaining_ms := deadline_ms - now_ms()) > 0:
         ended = bool(poll.poll(remaining_ms)) and helper.receive()
     return helper.end()
-
-
-def _send_all(descriptor: int, content: bytes) -> None:
-    view = memoryview(content)
-    while view:
-        view = view[os.write(descriptor, view) :]

@@ -41,18 +41,23 @@ class InitialAddresses(msgspec.Struct, frozen=True):
 
 
 def names_wanted(
-    servers: ServerTable, known: Collection[int], last: Mapping[int, Restored] = NOTHING_RESTORED
+    servers: ServerTable,
+    known: Collection[int],
+    last: Mapping[int, Restored] = NOTHING_RESTORED,
+    *,
+    last_first: bool = False,
 ) -> set[str]:
     """The names that libc must be asked for.
 
-    `known` slots have an address from before a reload, those of `last` one from a state file.
+    `known` slots have an address from before a reload, those of `last` one from a state file, or,
+    with `last_first`, from a former program, whatever `init-addr` says.
     """
     return {
         server.host
         for server in servers
         if server.slot not in known
         and server.address is None
-        and _asks_libc(server, last.get(server.slot))
+        and _asks_libc(server, last.get(server.slot), last_first=last_first)
     }
 
 
@@ -63,6 +68,7 @@ def decide(
     last: Mapping[int, Restored] = NOTHING_RESTORED,
     *,
     ignore_failures: bool = False,
+    last_first: bool = False,
 ) -> InitialAddresses:
     """The first record of each slot; an ALERT among the messages means that there is no start.
 
@@ -75,6 +81,9 @@ def decide(
             addresses.append(_without_address(server))
             continue
         restored = last.get(server.slot, Restored(server.slot))
+        if last_first and restored.address is not None and server.address is None:
+            addresses.append(_as_it_was(restored, restored.address))
+            continue
         address, message = _decide_server(server, resolved, restored, ignore_failures)
         addresses.append(address)
         if message is not None:
@@ -155,7 +164,9 @@ def _without_address(server: Server, restored: Restored | None = None) -> Initia
     )
 
 
-def _asks_libc(server: Server, restored: Restored | None) -> bool:
+def _asks_libc(server: Server, restored: Restored | None, *, last_first: bool) -> bool:
+    if last_first and restored is not None and restored.address is not None:
+        return False
     for method in server.init_addr:
         if method == InitAddr.LIBC:
             return not _is_service(server.host)

@@ -11,26 +11,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from proxy.supervisor.carry import add_late
+from proxy.supervisor.former import Former
 from proxy.supervisor.generation import Generation, Phase
 from proxy.supervisor.limits import LATE_COUNTS_MS
 from proxy.supervisor.slices import Sliced, Steps
 
 
-def adding(old: Generation, newest: Generation) -> Steps[None]:
+def adding(old: Generation | Former, newest: Generation) -> Steps[None]:
     """Add what an old generation has counted since the last time; nothing if nothing was carried.
 
     Both are named now: a reload that is done meanwhile changes nothing of it.
     """
-    carried, last = old.carried, newest.came_by
-    if carried is not None and last is not None and newest.phase is not Phase.ENDED:
-        yield from add_late(carried, old.runtime.segment, last, newest.runtime.segment)
+    carried, last, runtime = old.carried, newest.came_by, old.runtime
+    if runtime is None or newest.phase is Phase.ENDED:
+        return
+    if carried is not None and last is not None:
+        yield from add_late(carried, runtime.segment, last, newest.runtime.segment)
 
 
 class LateCounts:
     """Whose turn it is; every method is called from the supervisor's loop."""
 
     def __init__(self) -> None:
-        self._adding: tuple[Generation, Sliced[None]] | None = None
+        self._adding: tuple[Generation | Former, Sliced[None]] | None = None
         self._turns = 0
         self._due_ms = 0
 
@@ -47,12 +50,12 @@ class LateCounts:
         self._adding = None
         self._due_ms = 0
 
-    def leave(self, generation: Generation) -> None:
+    def leave(self, generation: Generation | Former) -> None:
         """Its segment must not be looked at any more."""
         if self._adding is not None and self._adding[0] is generation:
             self._adding = None
 
-    def turn(self, old: Sequence[Generation], newest: Generation, now_ms: int) -> None:
+    def turn(self, old: Sequence[Generation | Former], newest: Generation, now_ms: int) -> None:
         """One slice of what is due; what it raises ends this turn, and the next begins anew."""
         if self._adding is None and now_ms >= self._due_ms:
             living = [each for each in old if each.phase is not Phase.ENDED and each.carried]

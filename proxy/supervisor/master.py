@@ -220,6 +220,24 @@ class Master:
         self._child.watch.died(now_ms)
         self._child.process = None
 
+    @property
+    def opened(self) -> list[OpenSocket]:
+        """Its listening sockets, in the order of -S."""
+        return [item for item, _ in self._opened]
+
+    def pause(self) -> None:
+        """New clients wait for the master of another program."""
+        if self._child.process is not None:
+            send(self._child.process, signal.SIGUSR1)
+
+    def leave(self) -> None:
+        """Another program's master serves these sockets: the child ends."""
+        self._child.watch.retire()
+        process, self._child.process = self._child.process, None
+        if process is not None:
+            self._reactor.forget(process.pidfd)
+            kill_and_reap(process)
+
     def close(self) -> None:
         """The program ends: the child, its sockets and all else."""
         self._child.watch.retire()

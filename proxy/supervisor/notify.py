@@ -31,6 +31,10 @@ class Notifier:
             sender.setblocking(False)
             sender.sendto("\n".join(assignments).encode(), self._address)
 
+    def leave(self) -> None:
+        """Another program speaks for the main process."""
+        self._address = ""
+
     def ready(self) -> None:
         """The program serves, first or again after a reload."""
         self.send(READY, f"MAINPID={os.getpid()}", "STATUS=Ready.")

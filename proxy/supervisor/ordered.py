@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from proxy.runtime import Runtime
 from proxy.supervisor.limits import TICK_MS
+from proxy.supervisor.listening import OpenSocket
 from proxy.supervisor.master import Master
 from proxy.supervisor.reload_report import ReloadReport
 from shm.log_level import LogLevel
@@ -46,6 +47,21 @@ class OrderedReloads:
     def timeout_ms(self, now_ms: int) -> int:
         """How long nothing will have to be done."""
         return TICK_MS if self._master is None else self._master.timeout_ms(now_ms)
+
+    @property
+    def opened(self) -> list[OpenSocket]:
+        """The sockets of the master CLI, in the order of -S."""
+        return [] if self._master is None else self._master.opened
+
+    def pause(self) -> None:
+        """Another program answers new clients on these sockets."""
+        if self._master is not None:
+            self._master.pause()
+
+    def leave(self) -> None:
+        """Another program answers on these sockets."""
+        if self._master is not None:
+            self._master.leave()
 
     def close(self) -> None:
         """The program ends."""

@@ -55,6 +55,11 @@ class PingSocket:
         remove_path(self._endpoint, self._identity)
         shut(self._socket, self._endpoint)
 
+    def leave(self, reactor: Reactor) -> None:
+        """A successor answers in the same place."""
+        reactor.forget(self._socket.fileno())
+        self._socket.close()
+
 
 def is_wanted(pidfile: str | None) -> bool:
     """Whether there is a place beside the pid file: none beside a device."""

@@ -3,7 +3,8 @@
 Inside a chroot nothing can be imported any more, and codecs are imported on first use. All is
 imported by the supervisor, once: what is forked later is of the same version, and shares it. At a
 start workers come first: what control, resolverd and the runner need is imported when these are
-forked, while clients are served already.
+forked, while clients are served already. What is imported after the start, here and for a reload,
+is refused where files have changed meanwhile: no process runs two builds mixed.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ import sys
 import msgspec
 
 from proxy import patterns
+from proxy.builds.installed import of_one_build
 from proxy.config.model.rules import Converter
+from proxy.config.model.settings import Settings
 from proxy.health.dialect import dialects
 from proxy.lists import regex
 from proxy.runtime import Runtime
@@ -35,9 +38,13 @@ MASTER = "proxy.master.process"
 CODECS = ("ascii", "idna", "latin-1", "punycode", "utf-8")
 
 
-def preload_for(runtime: Runtime) -> None:
-    """Import what only this generation's workers need; raises ImportError."""
-    settings = runtime.settings
+def preload_for(settings: Settings) -> None:
+    """Import what only this generation's workers need; raises ImportError, OtherBuildError."""
+    with of_one_build():
+        _preload_for(settings)
+
+
+def _preload_for(settings: Settings) -> None:
     for proxy in settings.proxies:
         if proxy.check_rules is not None:
             dialects.load(proxy.check_rules)
@@ -52,7 +59,10 @@ def preload_for(runtime: Runtime) -> None:
 
 
 def preload_service(name: str, runtime: Runtime) -> None:
-    """Import what this other process of the generation needs; raises ImportError."""
+    """Import what this other process of the generation needs.
+
+    Raises ImportError, OtherBuildError.
+    """
     for module in SERVICES[name]:
         _load(module)
     if name == "control" and runtime.service_sockets:
@@ -65,7 +75,8 @@ def _load(module: str) -> None:
         return
     gc.disable()
     try:
-        importlib.import_module(module)
+        with of_one_build():
+            importlib.import_module(module)
     finally:
         share_memory()
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import msgspec
 
@@ -28,9 +29,11 @@ from proxy.supervisor.slices import at_once
 from proxy.supervisor.state_files import read_state
 from proxy.supervisor.workers import worker_count
 from resolverd.config import Family
+from resolverd.state_file.format import StateRow
 from shm.segment import Segment
 from shm.shape import SOCKETS_MAX
 
+NOTHING_LEFT: Mapping[tuple[str, str], StateRow] = MappingProxyType({})
 NO_MASTER = "a master CLI socket was defined, but master-worker mode (-W) is not enabled."
 FEWER = "Please write fewer of them, or fewer workers (nbthread): sockets are addresses x workers."
 
@@ -54,9 +57,16 @@ class Previous(msgspec.Struct, frozen=True):
 
 
 def prepare(
-    arguments: Arguments, environ: Mapping[str, str], previous: Previous | None = None
+    arguments: Arguments,
+    environ: Mapping[str, str],
+    previous: Previous | None = None,
+    left: Mapping[tuple[str, str], StateRow] = NOTHING_LEFT,
 ) -> Prepared:
-    """Load, check, and resolve what must be resolved before the first client comes."""
+    """Load, check, and resolve what must be resolved before the first client comes.
+
+    `left` is what a former program has left of servers whose records cannot be read: it counts as
+    a state file does, before all of them, and its addresses before every `init-addr`.
+    """
     peer = arguments.local_peer or socket.gethostname()
     environment = {LOCAL_PEER: peer, **environ}
     if arguments.local_peer is not None:
@@ -90,10 +100,22 @@ def prepare(
         # memory knows more of them than any file, and that some were deleted: these begin anew
         remembered = frozenset(pairs.new) | _deleted(old.servers, servers)
     rows, notes = read_state(servers, remembered)
+    for name, slot in named_servers(servers) if left and previous is None else ():
+        if name in left:
+            rows[slot] = left[name]
     restored = restore(servers, settings.resolverd, rows, remembered)
     last = {each.slot: each for each in restored}
-    resolved = resolve_names(names_wanted(servers, known, last), settings.resolverd.families)
-    found = decide(servers, resolved, known, last, ignore_failures=arguments.ignore_unresolved)
+    resolved = resolve_names(
+        names_wanted(servers, known, last, last_first=bool(left)), settings.resolverd.families
+    )
+    found = decide(
+        servers,
+        resolved,
+        known,
+        last,
+        ignore_failures=arguments.ignore_unresolved,
+        last_first=bool(left),
+    )
     messages = outcome.messages + notes + found.messages
     if any(message.severity is Severity.ALERT for message in messages):
         return Prepared(None, messages)

@@ -73,6 +73,13 @@ class Reactor:
                 del self._resting[descriptor]
                 self._selector.register(descriptor, selectors.EVENT_READ, callback)
 
+    def renew(self) -> None:
+        """In a fork: look at the same descriptors by a selector of its own."""
+        former, self._selector = self._selector, selectors.EpollSelector()
+        for key in former.get_map().values():
+            self._selector.register(key.fd, key.events, key.data)
+        former.close()
+
     def close(self) -> None:
         """Close the selector; the descriptors belong to others."""
         self._selector.close()

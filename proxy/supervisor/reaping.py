@@ -19,7 +19,9 @@ from typing import NamedTuple
 
 from proxy.supervisor.limits import KILL_WAIT_MS
 
+FOSTERED = 1_000  # no status, but that of a child whose end another process takes
 _own: set[int] = set()
+_fostered: set[int] = set()  # children of the process that this one is a fork of
 _left: set[int] = set()  # pids of children that have ended or must: no other gets such a number
 
 
@@ -35,6 +37,12 @@ def own(pid: int) -> None:
     _own.add(pid)
 
 
+def foster() -> None:
+    """In a fork that goes on with them: the children until now stay the other process's."""
+    _fostered.update(_own)
+    _own.clear()
+
+
 def reap(process: Process) -> int | None:
     """The exit status of an ended child (negative: minus the signal), None when there is none yet.
 
@@ -43,7 +51,7 @@ def reap(process: Process) -> int | None:
     try:
         result = os.waitid(os.P_PIDFD, process.pidfd, os.WEXITED | os.WNOHANG)
     except ChildProcessError:
-        return None
+        return FOSTERED if process.pid in _fostered else None
     if result is None:
         return None
     _own.discard(process.pid)

@@ -21,9 +21,10 @@ from __future__ import annotations
 
 import enum
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
+from proxy.builds.installed import another_is_on_disk
 from proxy.config.report import render
 from proxy.config.text.messages import Message, Severity
 from proxy.control.pausing import settle_closed
@@ -64,7 +65,18 @@ LEVELS = {
     Severity.WARNING: LogLevel.WARNING,
     Severity.NOTICE: LogLevel.NOTICE,
 }
+OTHER_BUILD = (
+    "another build of the program is on disk: the files are read with the one that runs, until "
+    "the program is started anew"
+)
 Read = Callable[[Previous], Prepared]
+
+
+def log_lines(messages: Iterable[Message]) -> Iterator[tuple[LogLevel, str]]:
+    """For the log, each as it would stand on a terminal but for its tag."""
+    for message in messages:
+        if message.severity in LEVELS:
+            yield LEVELS[message.severity], render(message, 0).partition(" : ")[2]
 
 
 class Step(enum.Enum):
@@ -130,6 +142,8 @@ class Reload:
             self._helper.end()
             raise
         self._listens = True
+        if another_is_on_disk():
+            self._say(LogLevel.WARNING, OTHER_BUILD)
 
     def turn(self, now_ms: int) -> None:
         """Everything that time brings."""
@@ -316,11 +330,8 @@ class Reload:
                 settle_closed(old)
 
     def _tell(self, messages: tuple[Message, ...]) -> None:
-        """To the log, each as it would stand on a terminal but for its tag."""
-        for message in messages:
-            if message.severity in LEVELS:
-                text = render(message, self._builder.main_pid).partition(" : ")[2]
-                self._say(LEVELS[message.severity], text)
+        for level, text in log_lines(messages):
+            self._say(level, text)
 
     def _say(self, level: LogLevel, text: str, log: Log | None = None) -> None:
         """To a log, that of the old generation if none is given, and among the report's lines."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterable
 from contextlib import suppress
 from types import FrameType
 
@@ -22,16 +23,17 @@ IGNORED = (signal.SIGQUIT, signal.SIGTTOU, signal.SIGTTIN)
 READ_BYTES = 4_096
 
 
-def begin_signals() -> None:
+def begin_signals(held: Iterable[signal.Signals] = HELD) -> None:
     """Undo what the parent left of masks and ignored signals, first of all in a start.
 
     A blocked SIGTERM would end nothing, and a kernel that is told to ignore SIGCHLD keeps no
-    child's status. A reload or soft stop that is ordered during the start is done after it.
+    child's status. A reload or soft stop that is ordered during the start is done after it; all
+    that is `held` is.
     """
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for number in IGNORED:
         signal.signal(number, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_SETMASK, HELD)
+    signal.pthread_sigmask(signal.SIG_SETMASK, held)
 
 
 class SignalPipe:
@@ -42,7 +44,7 @@ class SignalPipe:
         self.descriptor, self._writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._former_wakeup = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
         self._former = {number: signal.signal(number, _wake_only) for number in HANDLED}
-        self._former_mask = signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
+        self._former_mask = signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
 
     def take(self) -> set[signal.Signals]:
         """The signals that came since the last call."""
@@ -65,6 +67,7 @@ def _wake_only(number: int, frame: FrameType | None) -> None:
 
 
 def end_by(number: signal.Signals) -> None:
-    """Die by this signal, so that the parent sees how; returns only if the signal is blocked."""
+    """Die by this signal, so that the parent sees how."""
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})

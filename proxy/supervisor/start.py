@@ -27,8 +27,10 @@ from proxy.supervisor.binding import BindError, remove_path
 from proxy.supervisor.build import Builder, Ground, open_all
 from proxy.supervisor.children import Entries
 from proxy.supervisor.descriptors import DescriptorLimitError, Descriptors
+from proxy.supervisor.end import End, exit_status
 from proxy.supervisor.faults import NEVER_READY, Faults, last_words
 from proxy.supervisor.helper import run_helper
+from proxy.supervisor.legacy import Legacy
 from proxy.supervisor.limits import LOG_END_LIMIT_MS, TRIAL_LIMIT_MS
 from proxy.supervisor.listening import (
     BindingError,
@@ -48,9 +50,8 @@ from proxy.supervisor.prepare import Prepared, prepare
 from proxy.supervisor.privileges import PrivilegeError, Privileges
 from proxy.supervisor.reactor import Reactor
 from proxy.supervisor.reload_report import ReloadReport
-from proxy.supervisor.signals import end_by
 from proxy.supervisor.slices import at_once
-from proxy.supervisor.supervisor import End, Supervisor
+from proxy.supervisor.supervisor import Supervisor
 from proxy.supervisor.workers import worker_count
 from proxy.terminal import say
 from shm.events import EventRing
@@ -60,7 +61,6 @@ NO_LISTENER = "No enabled listener found (check for 'bind' directives) ! Exiting
 NO_LISTENERS = "Some protocols failed to start their listeners! Exiting."
 LOADED = "Loading success."
 MASTER_PLACE = "[master-socket:0] for proxy MASTER"
-INTERRUPTED_STATUS = 130  # what a shell says of a program ended by SIGINT
 
 
 class StartError(Exception):
@@ -104,10 +104,12 @@ def start_program(
     masters: tuple[StatsSocket, ...],
     entries: Entries,
     environ: Mapping[str, str],
+    *,
+    legacy: Legacy | None = None,
 ) -> StartedProgram | None:
     """Open, build, and be ready to serve; None: that failed, and was told.
 
-    `masters` are the sockets of the master CLI.
+    `masters` are the sockets of the master CLI; `legacy` is what a former program has left.
     """
     assert prepared.settings is not None, "nothing to start"
     mode = Mode.of(arguments, prepared.settings)
@@ -115,10 +117,11 @@ def start_program(
     give_back_memory()
     try:
         _limit_memory(arguments.memory_mb or 0, prepared.settings)
-        descriptors = Descriptors()
-        ground = _open(arguments, prepared.settings, descriptors)
-        opened = _open_masters(masters)
-        background = go_background() if mode.background else None
+        descriptors = Descriptors(None if legacy is None else legacy.record.descriptors)
+        held = _take_over(arguments, prepared.settings) if legacy is None else legacy.former.held
+        ground = _open(prepared.settings, held, descriptors)
+        opened = _open_masters(masters) if legacy is None else legacy.masters(masters)
+        background = go_background() if mode.background and legacy is None else None
         supervisor = _supervisor(
             arguments,
             prepared,
@@ -129,6 +132,7 @@ def start_program(
             opened=opened,
             descriptors=descriptors,
             background=background,
+            legacy=legacy,
         )
     except Exception as error:
         known = isinstance(error, StartError)
@@ -148,16 +152,16 @@ def serve(program: StartedProgram) -> int:
         end = _run_to_the_end(program)
     finally:
         finish_log_threads(LOG_END_LIMIT_MS / 1_000)
-    return exit_status(end, program.mode)
+    return exit_status(end, master_worker=program.mode.master_worker)
 
 
-def _open(arguments: Arguments, settings: Settings, descriptors: Descriptors) -> Ground:
+def _open(settings: Settings, held: Held, descriptors: Descriptors) -> Ground:
     """Limits, privileges and sockets: what can be refused."""
     if not listens(settings):
         raise StartError(NO_LISTENER)
     try:
         try_privileges(Privileges.of(settings.globals))
-        ground = open_all(settings, _take_over(arguments, settings), descriptors)
+        ground = open_all(settings, held, descriptors)
     except BindingError as error:
         raise StartError(*error.lines, NO_LISTENERS) from error
     except (DescriptorLimitError, PrivilegeError) as error:
@@ -235,36 +239,39 @@ def _supervisor(
     opened: list[tuple[OpenSocket, StatsSocket]],
     descriptors: Descriptors,
     background: Background | None,
+    legacy: Legacy | None,
 ) -> Supervisor:
     faults = Faults()
     reactor = Reactor(now_ms, faults)
     fallback = not (mode.quiet or mode.background)
-    master: Master | None = None
-    if opened:
-        assert entries.master is not None, "nothing serves the master CLI"
-        preload_master()
-        master = Master(entries.master, opened, reactor, faults, now_ms())
+    master = _master(entries, opened, reactor, faults) if opened else None
     builder = Builder(
         entries=entries,
         reactor=reactor,
         faults=faults,
         descriptors=descriptors,
         main_pid=os.getpid(),
-        begun_ms=now_ms(),
+        begun_ms=now_ms() if legacy is None else legacy.record.begun_ms,
         log_fallback=fallback,
-        events=EventRing(),
+        events=EventRing() if legacy is None else legacy.events(),
         master_calls=None if master is None else master.calls,
     )
     notifier = Notifier(environ, wanted=arguments.notify_systemd)
 
+    former = None if legacy is None else legacy.former
+
     def when_ready() -> None:
+        if former is not None:
+            if mode.pidfile is not None:
+                supervisor.answer_pings(_ping_socket(mode.pidfile))
+            return
         _signal_old(arguments)
         if mode.master_worker and not mode.quiet:
             _tell(Severity.NOTICE, LOADED)
         if background is not None:
             background.serving()
 
-    first = at_once(builder.build(prepared, ground, now_ms()))
+    first = at_once(builder.build(prepared, ground, now_ms(), former))
     if master is not None:
         started = ReloadReport(os.getpid(), first.runtime.startup_logs)
         started.note(LogLevel.NOTICE, LOADED)
@@ -277,7 +284,11 @@ def _supervisor(
         notifier,
         when_ready,
         master=master,
+        former=former,
     )
+    if legacy is not None:  # with the pid file that there is
+        supervisor.goes_on_from(legacy.record, legacy.failed)
+        return supervisor
     # A reader of the file may signal at once: signals are taken already.
     if mode.pidfile is not None:
         try:
@@ -287,6 +298,14 @@ def _supervisor(
             raise StartError(f"cannot start: {said}") from error
         supervisor.ping = _ping_socket(mode.pidfile)
     return supervisor
+
+
+def _master(
+    entries: Entries, opened: list[tuple[OpenSocket, StatsSocket]], reactor: Reactor, faults: Faults
+) -> Master:
+    assert entries.master is not None, "nothing serves the master CLI"
+    preload_master()
+    return Master(entries.master, opened, reactor, faults, now_ms())
 
 
 def _ping_socket(pidfile: str) -> PingSocket | None:
@@ -303,7 +322,7 @@ def _run_to_the_end(program: StartedProgram) -> End:
     try:
         end = supervisor.run()
         told = NEVER_READY if end is End.FAILED else ""
-        for held in supervisor.current.sockets.held.values():
+        for held in supervisor.current.sockets.held.values() if not supervisor.yields else ():
             for item in held:
                 remove_path(item.endpoint, item.identity)
     except Exception as error:
@@ -333,16 +352,3 @@ def _signal_old(arguments: Arguments) -> None:
 
 def _tell(severity: Severity, text: str) -> None:
     say(render_tagged(severity, os.getpid(), text) + "\n")
-
-
-def exit_status(end: End, mode: Mode) -> int:
-    """Manual of management, section 4; without master-worker the program dies by the signal."""
-    if end is End.FAILED:
-        return 1
-    if mode.master_worker:
-        return INTERRUPTED_STATUS if end is End.INTERRUPTED else 0
-    if end is End.INTERRUPTED:
-        end_by(signal.SIGINT)
-    elif end is End.TERMINATED:
-        end_by(signal.SIGTERM)
-    return 0

@@ -7,17 +7,23 @@ returns how the program is to end.
 
 from __future__ import annotations
 
-import enum
 import signal
 from collections.abc import Callable
 from contextlib import suppress
 
-from proxy.runtime import Runtime, now_ms
+from proxy.builds.succession import settle
+from proxy.runtime import now_ms
 from proxy.supervisor.build import Builder
+from proxy.supervisor.burial import Burial, elders, end_oldest
+from proxy.supervisor.departure import Closing
+from proxy.supervisor.end import End
+from proxy.supervisor.estate import EstateRecord
 from proxy.supervisor.faults import NEVER_READY, explain
+from proxy.supervisor.former import Former
 from proxy.supervisor.generation import Generation, Phase
 from proxy.supervisor.giving import sockets_of_clients
-from proxy.supervisor.late_counts import LateCounts, adding
+from proxy.supervisor.inheriting import Inheriting, InheritingError
+from proxy.supervisor.late_counts import LateCounts
 from proxy.supervisor.limits import (
     FAULT_PAUSE_MS,
     FIRST_READY_LIMIT_MS,
@@ -31,21 +37,10 @@ from proxy.supervisor.ping import PingSocket, verdict
 from proxy.supervisor.reaping import look_again, reap_strangers
 from proxy.supervisor.reload import Read, Reload, Step, note_failure
 from proxy.supervisor.signals import SignalPipe
-from proxy.supervisor.slices import PORTION, Sliced, Steps
-from shm.counters import CounterReader
+from proxy.supervisor.upgrades import STOPPING, Upgrades
 from shm.log_level import LogLevel
 
 RELOAD_SIGNALS = (signal.SIGUSR2, signal.SIGHUP)
-STOPPING = "the program is stopping"
-
-
-class End(enum.Enum):
-    """Why the program ends."""
-
-    SOFT = "soft"  # SIGUSR1, sessions finished
-    TERMINATED = "terminated"
-    INTERRUPTED = "interrupted"
-    FAILED = "failed"  # the workers never became ready
 
 
 class Supervisor:
@@ -60,52 +55,83 @@ class Supervisor:
         when_ready: Callable[[], None],
         *,
         master: Master | None = None,
+        former: Former | None = None,
     ) -> None:
-        """Nothing is forked yet, but signals are taken. `when_ready` is called once."""
+        """Nothing is forked yet, but signals are taken. `when_ready` is called once.
+
+        `former` is the program that this one goes on from.
+        """
         self.ping: PingSocket | None = None  # with a pid file
         self.current = first
-        self._builder = builder
-        self._reactor = builder.reactor
+        self.builder = builder
+        self.reactor = builder.reactor
         self._read = read
-        self._notifier = notifier
+        self.notifier = notifier
         self._when_ready: Callable[[], None] | None = when_ready
-        self._orders = OrderedReloads(master, builder.main_pid)
-        self._old: list[Generation] = []
-        self._burial: Sliced[None] | None = None
+        self.orders = OrderedReloads(master, builder.main_pid)
+        self.old: list[Generation | Former] = [] if former is None else [former]
         self._late = LateCounts()
+        self._burial = Burial(self.old, self._late)
+        self._inheriting = None if former is None else Inheriting(former, first)
+        self._upgrades = Upgrades(self)
         self._reload: Reload | None = None
         self._reloads = (0, 0)  # tried, and failed since the last that was done
         self._reload_wanted = False
-        self._ordered: set[signal.Signals] = set()  # not yet obeyed
+        self.ordered: set[signal.Signals] = set()  # not yet obeyed
         self._signals = SignalPipe()
         self._faults = builder.faults
         self._faults.log = first.runtime.log
         self._end: End | None = None
         self._soft_stop_ms: int | None = None
         self._believe_ms = 0
-        self._looked_ms = now_ms()
-        self._begun_ms = self._looked_ms
+        self._looked_ms = self._begun_ms = now_ms()
 
     def run(self) -> End:
         """Look after everything until the last child has ended."""
-        signals = self._signals
         # Urgent: a signal to the whole group ends children, too, and those shall not come back.
-        self._reactor.watch(
-            signals.descriptor, lambda now: self._signalled(signals, now), urgent=True
-        )
-        if self.ping is not None:
-            self.ping.watched(self._reactor, self._verdict)
+        self.reactor.watch(self._signals.descriptor, self._signalled, urgent=True)
+        self.answer_pings(self.ping)
         try:
-            while self.current.phase is not Phase.ENDED or self._old or self._burial:
+            while self._lives:
                 self._round()
         finally:
+            self._upgrades.end_if_handed_over()
             if self.ping is not None:
-                self.ping.close(self._reactor)
-            self._reactor.forget(signals.descriptor)
-            signals.close()
+                self.ping.close(self.reactor)
+            self.reactor.forget(self._signals.descriptor)
+            self._signals.close()
             with self._faults.contained("ending the master CLI"):
-                self._orders.close()
+                if not self.yields:
+                    self.orders.close()
         return self._end or End.FAILED
+
+    @property
+    def yields(self) -> bool:
+        """Whether the former program goes on, with paths and all, because this one has failed."""
+        return self._inheriting is not None and self._end is End.FAILED
+
+    @property
+    def _lives(self) -> bool:
+        older = bool(self.old) and not self.yields
+        busy = self._burial.goes_on or self._upgrades.owes
+        return self.current.phase is not Phase.ENDED or older or busy
+
+    def goes_on_from(self, record: EstateRecord, failed: str) -> None:
+        """A former program did until now; `failed`: why another build does not."""
+        assert self._inheriting is not None
+        self._inheriting.begin(self.reactor, failed)
+        self.current.runtime.segment.note_reloads(record.failures)
+        self._reloads = record.reloads
+
+    def answer_pings(self, ping: PingSocket | None) -> None:
+        """From now on."""
+        self.ping = ping
+        if ping is not None:
+            ping.watched(self.reactor, self._verdict)
+
+    def living(self) -> list[Generation]:
+        """The generations of this program before the current one, oldest first."""
+        return [each for each in self.old if isinstance(each, Generation)]
 
     def _verdict(self) -> str:
         return verdict(self.current.children, stopping=self._end is not None)
@@ -120,7 +146,7 @@ class Supervisor:
             with suppress(Exception):
                 self._faults.tell("taking a turn", error)
         try:
-            self._reactor.wait(timeout_ms)
+            self.reactor.wait(timeout_ms)
         except Exception as error:
             with suppress(Exception):
                 self._faults.tell("waiting", error)
@@ -128,14 +154,14 @@ class Supervisor:
     def _timeout_ms(self, now: int) -> int:
         if self._faults.take():  # it may happen again at once
             return FAULT_PAUSE_MS
-        if (self._burial is not None or self._late.busy) and not self._copies:
+        if (self._burial.goes_on or self._late.busy) and not self._copies:
             return 0
-        waits = [generation.timeout_ms(now) for generation in (self.current, *self._old)]
+        waits = [each.timeout_ms(now) for each in (self.current, *self.old, self._upgrades)]
         if self._reload is not None:
             waits.append(self._reload.timeout_ms(now))
         if self._soft_stop_ms is not None:
             waits.append(max(0, self._soft_stop_ms - now))
-        return min(self._orders.timeout_ms(now), *waits)
+        return min(self.orders.timeout_ms(now), *waits)
 
     def _turn(self, now: int) -> None:
         """Everything that time brings; what goes wrong in one part leaves the others alone."""
@@ -143,27 +169,30 @@ class Supervisor:
         judge = self._trusts_beats(now)
         self._look_after_children(now, judge=judge)
         with contained("obeying a signal"):
-            if self._ordered:
-                self._obey(self._ordered, now)
-                self._ordered = set()
+            self._obey_all(now)
         with contained("reloading"):
             self._advance_reload(now)
         with contained("looking after the master CLI"):
-            self._orders.turn(now, self.current.runtime, judge=judge)
+            if self._inheriting is None:
+                self.orders.turn(now, self.current.runtime, judge=judge)
+        with contained("handing over to another build"):
+            self._upgrades.turn(now)
         if not self._copies:
             with contained("adding what old workers count"):
-                self._late.turn(self._old, self.current, now)
+                self._late.turn(self.old, self.current, now)
             with contained("forgetting old workers"):
-                self._bury()
+                self._burial.turn(self.current)
         with contained("looking for children that a tracer holds"):
             look_again()
         with contained("taking the ends of orphans"):
             reap_strangers()
         with contained("waiting for the first workers"):
-            if self._when_ready is not None:
+            if self._inheriting is not None:
+                self._inherit(self._inheriting, now)
+            elif self._when_ready is not None:
                 self._await_first(now)
         with contained("stopping softly"):
-            if self._soft_stop_ms is not None:
+            if self._soft_stop_ms is not None and self._inheriting is None:
                 self._prepare_soft_stop(now)
 
     @property
@@ -173,9 +202,9 @@ class Supervisor:
 
     def _look_after_children(self, now: int, *, judge: bool) -> None:
         """Give a turn to each generation that may have something to do."""
-        for generation in (self.current, *self._old):
-            generation.awaits_older = generation is self.current and bool(self._old)
-            if not judge:
+        for generation in (self.current, *self.old):
+            generation.awaits_older = generation is self.current and bool(self.old)
+            if not judge and isinstance(generation, Generation):
                 generation.children.pardon(now)
             elif not generation.is_due(now):
                 continue
@@ -191,35 +220,55 @@ class Supervisor:
 
     def _await_first(self, now: int) -> None:
         """The start succeeds when clients are served; statistics may take a little longer."""
-        patience_is_over = now >= self._begun_ms + SERVICES_LIMIT_MS
+        patient = now < self._begun_ms + SERVICES_LIMIT_MS
         children = self.current.children
-        if children.ready or (children.workers_ready and patience_is_over):
-            when_ready, self._when_ready = self._when_ready, None
-            assert when_ready is not None
-            when_ready()
-            self._notifier.ready()
+        if children.ready or (children.workers_ready and not patient):
+            self._serves()
         elif self._end is None and (
             children.hopeless or now >= self._begun_ms + FIRST_READY_LIMIT_MS
         ):
             self.current.runtime.log(LogLevel.ALERT, NEVER_READY)
-            self._stop(End.FAILED, now)
+            self.stop(End.FAILED, now)
 
-    # -- signals ----------------------------------------------------------------------------------
+    def _serves(self) -> None:
+        when_ready, self._when_ready = self._when_ready or (lambda: None), None
+        when_ready()
+        self.notifier.ready()
 
-    def _signalled(self, signals: SignalPipe, now: int) -> None:
+    def _inherit(self, inheriting: Inheriting, now: int) -> None:
+        """The same, where the former program has to give way before."""
+        try:
+            if self._end is not None or not inheriting.turn(now):
+                return
+            inheriting.conclude()
+        except Exception as error:
+            text = str(error) if isinstance(error, InheritingError) else explain(error)
+            self.current.runtime.log(LogLevel.ALERT, f"cannot take over: {text}")
+            inheriting.former.serve_on()
+            self.stop(End.FAILED, now)
+        else:
+            self._inheriting = None
+            self._count_reload(succeeded=not inheriting.failed)
+            self._serves()
+            inheriting.tell()
+
+    def _signalled(self, now: int) -> None:
         """Do what they say; what was not done, because something was raised, in the next turn."""
-        self._ordered |= signals.take()
-        self._obey(self._ordered, now)
-        self._ordered = set()
+        self.ordered |= self._signals.take()
+        self._obey_all(now)
+
+    def _obey_all(self, now: int) -> None:
+        self._obey(self.ordered, now)
+        self.ordered = set()
 
     def _obey(self, numbers: set[signal.Signals], now: int) -> None:
         if signal.SIGCHLD in numbers:
-            for generation in (self.current, *self._old):
+            for generation in (self.current, *self.old):
                 generation.look_for_stopped(now)
         if signal.SIGINT in numbers:
-            self._stop(End.INTERRUPTED, now)
+            self.stop(End.INTERRUPTED, now)
         elif signal.SIGTERM in numbers:
-            self._stop(End.TERMINATED, now)
+            self.stop(End.TERMINATED, now)
         elif signal.SIGUSR1 in numbers:
             grace_ms = self.current.runtime.settings.globals.grace_ms or 0
             if self._end is None and self._soft_stop_ms is None:
@@ -227,15 +276,17 @@ class Supervisor:
         elif numbers.intersection(RELOAD_SIGNALS):
             self._reload_wanted = True
 
-    def _stop(self, end: End, now: int) -> None:
+    def stop(self, end: End, now: int) -> None:
         """End at once, whatever is going on."""
         contained = self._faults.contained
         if self._end in (None, End.SOFT):
             self._end = end
-            self._notifier.stopping()
+            self.notifier.stopping()
+            if end is not End.FAILED:
+                settle()  # it ends as it was told: nothing is to go on in its place
         with contained("abandoning a reload"):
             self._abandon_reload(now)
-        for generation in (self.current, *self._old):
+        for generation in (self.current, *(() if self.yields else self.old)):
             with contained("stopping workers"):
                 generation.stop(now)
 
@@ -252,64 +303,66 @@ class Supervisor:
         if self._end is not None:
             return
         self._end = End.SOFT
-        self._notifier.stopping()
+        self.notifier.stopping()
         self._abandon_reload(now)
         if self.current.phase is Phase.RUNNING:
             told = "stopping softly: no new connections are accepted"
             self.current.runtime.log(LogLevel.WARNING, told)
             runtime, held = self.current.runtime, self.current.sockets.held
             items = sockets_of_clients(runtime, held.values())
-            closing = self._builder.given.closing(items, runtime)
+            closing = self.builder.given.closing(items, runtime)
             self.current.soft_stop(closing, now, keep_control=True)
-
-    # -- reload -----------------------------------------------------------------------------------
 
     def _advance_reload(self, now: int) -> None:
         if self._reload is not None:
             self._reload.turn(now)
             if self._reload.step is Step.DONE:
                 self._conclude_reload(self._reload, now)
-        if self._reload is not None or self._when_ready is not None:
+        if self._reload is not None or self._when_ready is not None or self._upgrades.goes_on:
             return
-        ordered = self._orders.pending
+        ordered = self.orders.pending
         if self._end is not None or self._soft_stop_ms is not None:
             if ordered:
-                self._orders.take()
-                self._orders.refuse(STOPPING)
+                self.orders.take()
+                self.orders.refuse(STOPPING)
         elif self._reload_wanted or ordered:
-            self._begin_reload(now)
+            if self._upgrades.wanted():
+                self._upgrades.begin(now)
+            else:
+                self._begin_reload(now)
             self._reload_wanted = False
 
     def _begin_reload(self, now: int) -> None:
         log = self.current.runtime.log
         log(LogLevel.NOTICE, "reloading")
-        self._notifier.reloading()
+        self.notifier.reloading()
         try:
-            self._orders.take()
+            self.orders.take()
             self._reload = Reload(
                 self.current,
                 self._read,
-                self._builder,
+                self.builder,
                 self._faults,
                 now,
-                older=lambda: self._old,
-                elders=self._elders,
+                older=self.living,
+                elders=lambda number: elders(self.living(), self.current, number),
             )
         except Exception as error:
-            note_failure(self.current.runtime.segment)
-            log(LogLevel.ALERT, f"reload failed, nothing changed: {explain(error)}")
-            self._orders.refuse(explain(error))
-            self._count_reload(succeeded=False)
-            self._notifier.ready()
+            self.fail_reload([explain(error)])
 
-    def _elders(self, number: int) -> tuple[Runtime, ...]:
-        """The generations before that one that serve, or finish their sessions; oldest first."""
-        ending = (Phase.ENDING, Phase.ENDED)
-        return tuple(
-            each.runtime
-            for each in (*self._old, self.current)
-            if each.number < number and each.phase not in ending
-        )
+    def fail_reload(self, reasons: list[str]) -> None:
+        """One ends before it has begun, for the last of these reasons."""
+        note_failure(self.current.runtime.segment)
+        for text in (*reasons[:-1], f"reload failed, nothing changed: {reasons[-1]}"):
+            self.current.runtime.log(LogLevel.ALERT, text)
+        self.orders.refuse(" | ".join(reasons))
+        self._count_reload(succeeded=False)
+        self.notifier.ready()
+
+    def finish_sessions(self, closing: Closing, now: int) -> None:
+        """Another program serves: nothing is accepted any more, sessions go on to their end."""
+        self._end = End.SOFT
+        self.current.soft_stop(closing, now)
 
     def _count_reload(self, *, succeeded: bool) -> None:
         """For `show proc`, in the generation that is in force now."""
@@ -321,73 +374,27 @@ class Supervisor:
         if reload.succeeded:
             assert reload.new is not None
             if self.current is not reload.new:
-                if self.current not in self._old:
-                    self._old.append(self.current)
+                if self.current not in self.old:
+                    self.old.append(self.current)
                 self.current = reload.new
             self._faults.log = reload.new.runtime.log
             self._late.start_anew()
-        elif reload.new is not None and reload.new not in self._old:
-            self._old.append(reload.new)
-        if reload.succeeded and self._orders.hard:
-            for old in self._old:
-                old.stop(now)
+        elif reload.new is not None and reload.new not in self.old:
+            self.old.append(reload.new)
+        for old in self.old if reload.succeeded and self.orders.hard else ():
+            old.stop(now)
         self._count_reload(succeeded=reload.succeeded)
-        self._orders.settle(reload.report, succeeded=reload.succeeded)
+        self.orders.settle(reload.report, succeeded=reload.succeeded)
         self._reload = None
-        self._notifier.ready()
-        self._end_oldest(now)
-
-    def _end_oldest(self, now: int) -> None:
-        """`mworker-max-reloads`; without it no number of reloads ends a session."""
-        limit = self.current.runtime.settings.globals.reloads_max
-        if limit is None:
-            return
-        for old in self._old:
-            number, newest = old.number, self.current.number
-            if old.phase is not Phase.ENDING and newest - number > limit:
-                sessions = CounterReader(old.runtime.segment).sessions()
-                self.current.runtime.log(
-                    LogLevel.WARNING,
-                    f"mworker-max-reloads {limit}: ending {sessions} sessions of generation "
-                    f"{number}, which is {newest - number} reloads old",
-                )
-                old.stop(now)
+        self.notifier.ready()
+        end_oldest(self.old, self.current, now)
 
     def _abandon_reload(self, now: int) -> None:
+        self._upgrades.abandon()
         if self._reload is None:
             return
         reload, self._reload = self._reload, None
-        self._orders.refuse(STOPPING)
+        self.orders.refuse(STOPPING)
         reload.abandon(now)
         if reload.new is not None:
-            self._old.append(reload.new)
-
-    def _bury(self) -> None:
-        """Forget one ended generation after the other, each in slices.
-
-        What is raised ends that; the next turn begins anew with what is not closed yet.
-        """
-        if self._burial is None:
-            dead = Phase.ENDED  # looked up once: there may be a hundred of them
-            ended = next((old for old in self._old if old.phase is dead), None)
-            if ended is None:
-                return
-            self._burial = Sliced(self._burying(ended))
-        burial, self._burial = self._burial, None  # none, if this raises
-        if not burial.advance():
-            self._burial = burial
-
-    def _burying(self, generation: Generation) -> Steps[None]:
-        """Add what it has counted since the last time; give everything back."""
-        self._late.leave(generation)
-        yield from adding(generation, self.current)
-        generation.carried = None
-        self._old.remove(generation)  # its segment must not be looked at any more
-        generation.close()
-        resolverd = generation.runtime.settings.resolverd
-        parts = [*generation.runtime.servers, *resolverd.resolutions, *resolverd.addressed]
-        del generation, resolverd
-        yield
-        while parts:  # all at once they would take long
-            del parts[-PORTION:]
-            yield
+            self.old.append(reload.new)

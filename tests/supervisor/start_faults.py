@@ -20,7 +20,8 @@ from types import FrameType
 from typing import Any
 
 from proxy.cli import run as run_cli
-from proxy.supervisor.supervisor import End, Supervisor
+from proxy.supervisor.end import End
+from proxy.supervisor.supervisor import Supervisor
 from tests.supervisor.reload_faults import ERRORS, FORK_HOOKS
 from tests.support.supervisor.program import ENTRIES
 

@@ -1,0 +1,1 @@
+"""Which build of the program runs, and which one is installed."""

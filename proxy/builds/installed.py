@@ -1,0 +1,179 @@
+"""The build that is installed: an id of all files that the program consists of.
+
+It is taken before the program imports them, so that a file that changes later, however soon, makes
+the id another one: what runs is of no other build than the one noted. Names, sizes, times and
+inodes are looked at, no content: an installation of the same version again is another build, too.
+Knows nothing of versions, and imports nothing of the program.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.machinery import PathFinder
+from pathlib import Path
+
+PACKAGES = ("proxy", "resolverd", "shm")
+LAYOUT = ("shm/*.pxd", "shm/shape.py", "shm/states.py")  # what the segment looks like
+LIBRARIES = ("uvloop", "msgspec", "prometheus_client", "setproctitle", "pcre2")
+CODE = (".py", ".so")
+COMPILED_ON_THE_WAY = "__pycache__"  # written by the process that imports first
+ID_BYTES = 8
+START = (  # as the script would, of the build in that folder
+    "import sys; sys.path.insert(0, {root!r}); sys.argv[0] = {script!r}; "
+    "from proxy.__main__ import main; sys.exit(main())"
+)
+INCOMPLETE = "incomplete"  # some file went while it was looked at
+OTHER_BUILD = (
+    "another build of the program is on disk than the one that runs: what is not loaded yet cannot "
+    "be loaded any more"
+)
+
+
+class OtherBuildError(Exception):
+    """What was just imported may be of another build than the rest; it is forgotten again."""
+
+
+class Installation:
+    """Where the program that runs came from, how it was started, and the id that its files had."""
+
+    def __init__(self) -> None:
+        """Look at the files; takes some milliseconds."""
+        root = Path(__file__).parents[2]
+        found = (PathFinder.find_spec(name) for name in LIBRARIES)
+        places = (spec.submodule_search_locations or () for spec in found if spec is not None)
+        named = [
+            *(root / name for name in PACKAGES),
+            *(Path(folder) for folders in places for folder in folders),
+        ]
+        self.folder = str(Path.cwd())
+        self._script = Path(sys.argv[0]).absolute()
+        if self._script.exists():
+            named.append(self._script)
+        self._named = named  # links among them may lead elsewhere later
+        self._ways = self._look_where()
+        self._files = [path.resolve() for path in named]
+        self._root = root.resolve()
+        self.build = _build_of(self._files)
+        self.layout = _layout_of(root)
+
+    @property
+    def changed(self) -> bool:
+        """Whether a start would find other files now."""
+        return self._look_where() != self._ways or self.replaced
+
+    @property
+    def replaced(self) -> bool:
+        """Whether the files that run are there no more; else another build lies beside them."""
+        return self.build == INCOMPLETE or _build_of(self._files) != self.build
+
+    def _look_where(self) -> str:
+        return " ".join(str(path.resolve()) for path in (*self._named, Path(sys.executable).parent))
+
+    def on_disk(self) -> str:
+        """The id of what a start would find now."""
+        return f"{self._look_where()} {_build_of(self._named)}"
+
+    def command(self) -> list[str]:
+        """What starts the build that is on disk, with the words of this start."""
+        if _is_executable(self._script):
+            return [str(self._script), *sys.argv[1:]]
+        return [sys.executable, "-m", "proxy", *sys.argv[1:]]
+
+    def former_command(self) -> list[str]:
+        """What starts the build that runs, wherever links lead now; nothing once it is replaced.
+
+        The interpreter of a virtual environment is a link that knows it by its folder.
+        """
+        if self.replaced:
+            return []
+        interpreter = Path(sys.executable)
+        start = START.format(root=str(self._root), script=str(self._script))
+        return [str(interpreter.parent.resolve() / interpreter.name), "-c", start, *sys.argv[1:]]
+
+
+def _build_of(paths: Sequence[Path]) -> str:
+    """The id of files, and of those in folders."""
+    seen = hashlib.blake2b(digest_size=ID_BYTES)
+    try:
+        for path in paths:
+            for line in _lines(path):
+                seen.update(line.encode(errors="replace"))
+    except OSError:
+        return INCOMPLETE
+    return seen.hexdigest()
+
+
+def _layout_of(root: Path) -> str:
+    """The id of the declarations of the segment: equal where both builds read it alike."""
+    seen = hashlib.blake2b(digest_size=ID_BYTES)
+    for pattern in LAYOUT:
+        for path in sorted(root.glob(pattern)):
+            seen.update(path.name.encode() + b"\0" + path.read_bytes())
+    return seen.hexdigest()
+
+
+def _lines(path: Path) -> Iterator[str]:
+    if path.is_dir():
+        yield from _lines_below(str(path))
+    else:
+        yield _line(str(path), path.stat())
+
+
+def _lines_below(folder: str) -> Iterator[str]:
+    with os.scandir(folder) as listed:
+        entries = sorted(listed, key=lambda entry: entry.name)
+    for entry in entries:
+        if entry.name.endswith(CODE):
+            yield _line(entry.path, entry.stat())
+        elif entry.is_dir() and entry.name != COMPILED_ON_THE_WAY:
+            yield from _lines_below(entry.path)
+
+
+def _line(path: str, state: os.stat_result) -> str:
+    return f"{path} {state.st_size} {state.st_mtime_ns} {state.st_ino}\n"
+
+
+def _is_executable(path: Path) -> bool:
+    """Whether the kernel finds the interpreter of a script itself."""
+    try:
+        with path.open("rb") as file:
+            return file.read(2) == b"#!" and os.access(path, os.X_OK)
+    except OSError:
+        return False
+
+
+_running: list[Installation] = []  # one, once it was noted
+
+
+def note_build() -> None:
+    """The program begins: what is installed now is what it will be made of."""
+    _running[:] = [Installation()]
+
+
+def another_is_on_disk() -> bool:
+    """Whether files have changed since `note_build`; False in a program that noted nothing."""
+    return any(each.changed for each in _running)
+
+
+def running() -> Installation:
+    """What was noted; raises IndexError in a program that noted nothing."""
+    return _running[0]
+
+
+@contextmanager
+def of_one_build() -> Iterator[None]:
+    """Let the block import more of the program.
+
+    Raises OtherBuildError where files have changed before it ended: none of these modules stays.
+    """
+    before = set(sys.modules)
+    yield
+    added = set(sys.modules) - before
+    if added and another_is_on_disk():
+        for name in added:
+            del sys.modules[name]
+        raise OtherBuildError(OTHER_BUILD)
