@@ -29,7 +29,7 @@ ADVICE = {
     errno.EPERM: "check whom the program runs as",
 }
 
-NEVER_READY = "the workers do not become ready: giving up"
+NEVER_READY = "not every process becomes ready: giving up"
 
 
 def explain(error: BaseException) -> str:

@@ -297,11 +297,11 @@ def test_a_start_whose_workers_die_fails_soon(tmp_path: Path, address: Address) 
     edge.write_text(edge.read_text().replace("server a", "server crash"))
     result = call("-f", str(edge))
     assert result.returncode == 1
-    assert "the workers do not become ready: giving up" in result.stderr
+    assert "not every process becomes ready: giving up" in result.stderr
     assert "exited with code 7" in result.stderr
     behind = call("-D", "-f", str(edge))
     assert behind.returncode == 1
-    assert "the workers do not become ready: giving up" in behind.stderr
+    assert "not every process becomes ready: giving up" in behind.stderr
 
 
 def test_who_is_killed_in_the_background_before_it_serves_is_told_of(
