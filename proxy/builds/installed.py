@@ -12,7 +12,7 @@ import hashlib
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.machinery import PathFinder
 from pathlib import Path
 
@@ -49,8 +49,8 @@ class Installation:
             *(root / name for name in PACKAGES),
             *(Path(folder) for folders in places for folder in folders),
         ]
-        self.folder = str(Path.cwd())
-        self._script = Path(sys.argv[0]).absolute()
+        self._folder = _folder()
+        self._script = Path(self._folder, sys.argv[0])
         if self._script.exists():
             named.append(self._script)
         self._named = named  # links among them may lead elsewhere later
@@ -77,11 +77,16 @@ class Installation:
         """The id of what a start would find now."""
         return f"{self._look_where()} {_build_of(self._named)}"
 
-    def command(self) -> list[str]:
-        """What starts the build that is on disk, with the words of this start."""
+    def enter_folder(self) -> None:
+        """Go where it was started; one that is gone stops only files that are named in it."""
+        with suppress(OSError):
+            os.chdir(self._folder)
+
+    def command(self, *first: str) -> list[str]:
+        """What starts the build that is on disk, with these words before those of this start."""
         if _is_executable(self._script):
-            return [str(self._script), *sys.argv[1:]]
-        return [sys.executable, "-m", "proxy", *sys.argv[1:]]
+            return [str(self._script), *first, *sys.argv[1:]]
+        return [sys.executable, "-m", "proxy", *first, *sys.argv[1:]]
 
     def former_command(self) -> list[str]:
         """What starts the build that runs, wherever links lead now; nothing once it is replaced.
@@ -100,8 +105,7 @@ def _build_of(paths: Sequence[Path]) -> str:
     seen = hashlib.blake2b(digest_size=ID_BYTES)
     try:
         for path in paths:
-            for line in _lines(path):
-                seen.update(line.encode(errors="replace"))
+            seen.update("\n".join(_marks(path)).encode(errors="replace"))
     except OSError:
         return INCOMPLETE
     return seen.hexdigest()
@@ -116,25 +120,48 @@ def _layout_of(root: Path) -> str:
     return seen.hexdigest()
 
 
-def _lines(path: Path) -> Iterator[str]:
+def _marks(path: Path) -> Iterator[str]:
     if path.is_dir():
-        yield from _lines_below(str(path))
+        yield from _marks_below(str(path))
     else:
-        yield _line(str(path), path.stat())
+        yield _mark(str(path), path.stat())
 
 
-def _lines_below(folder: str) -> Iterator[str]:
+def _marks_below(folder: str) -> Iterator[str]:
+    """Of each file; what cannot be looked at counts by its name.
+
+    A file that goes meanwhile makes the id another one than any that is taken later.
+    """
     with os.scandir(folder) as listed:
         entries = sorted(listed, key=lambda entry: entry.name)
+    yield folder  # the path of all that follows
+    below = []
     for entry in entries:
-        if entry.name.endswith(CODE):
-            yield _line(entry.path, entry.stat())
-        elif entry.is_dir() and entry.name != COMPILED_ON_THE_WAY:
-            yield from _lines_below(entry.path)
+        name = entry.name
+        try:
+            if name.endswith(CODE):
+                yield _mark(name, entry.stat())
+            elif name != COMPILED_ON_THE_WAY and entry.is_dir():
+                below.append(entry.path)
+        except OSError:
+            yield name
+    for each in below:
+        try:
+            yield from _marks_below(each)
+        except OSError:
+            yield each
 
 
-def _line(path: str, state: os.stat_result) -> str:
-    return f"{path} {state.st_size} {state.st_mtime_ns} {state.st_ino}\n"
+def _mark(name: str, state: os.stat_result) -> str:
+    return f"{name} {state.st_size} {state.st_mtime_ns} {state.st_ino}"
+
+
+def _folder() -> str:
+    """Where the program is started; it may have been removed."""
+    try:
+        return str(Path.cwd())
+    except OSError:
+        return "/"
 
 
 def _is_executable(path: Path) -> bool:
