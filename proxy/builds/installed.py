@@ -9,15 +9,17 @@ Knows nothing of versions, and imports nothing of the program.
 from __future__ import annotations
 
 import hashlib
+import operator
 import os
+import stat
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib.machinery import PathFinder
 from pathlib import Path
 
 PACKAGES = ("proxy", "resolverd", "shm")
-LAYOUT = ("shm/*.pxd", "shm/shape.py", "shm/states.py")  # what the segment looks like
+LAYOUT = (".pxd", "shape.py", "states.py")  # ends of names in shm: what the segment looks like
 LIBRARIES = ("uvloop", "msgspec", "prometheus_client", "setproctitle", "pcre2")
 CODE = (".py", ".so")
 COMPILED_ON_THE_WAY = "__pycache__"  # written by the process that imports first
@@ -54,8 +56,8 @@ class Installation:
         if self._script.exists():
             named.append(self._script)
         self._named = named  # links among them may lead elsewhere later
-        self._ways = self._look_where()
         self._files = [path.resolve() for path in named]
+        self._ways = _where(self._files)
         self._root = root.resolve()
         self.build = _build_of(self._files)
         self.layout = _layout_of(root)
@@ -71,7 +73,7 @@ class Installation:
         return self.build == INCOMPLETE or _build_of(self._files) != self.build
 
     def _look_where(self) -> str:
-        return " ".join(str(path.resolve()) for path in (*self._named, Path(sys.executable).parent))
+        return _where(path.resolve() for path in self._named)
 
     def on_disk(self) -> str:
         """The id of what a start would find now."""
@@ -100,56 +102,65 @@ class Installation:
         return [str(interpreter.parent.resolve() / interpreter.name), "-c", start, *sys.argv[1:]]
 
 
+def _where(resolved: Iterable[Path]) -> str:
+    return " ".join(map(str, (*resolved, Path(sys.executable).parent.resolve())))
+
+
 def _build_of(paths: Sequence[Path]) -> str:
     """The id of files, and of those in folders."""
-    seen = hashlib.blake2b(digest_size=ID_BYTES)
+    marks: list[str] = []
     try:
         for path in paths:
-            seen.update("\n".join(_marks(path)).encode(errors="replace"))
+            _note(str(path), marks)
     except OSError:
         return INCOMPLETE
-    return seen.hexdigest()
+    content = "\n".join(marks).encode(errors="replace")
+    return hashlib.blake2b(content, digest_size=ID_BYTES).hexdigest()
 
 
 def _layout_of(root: Path) -> str:
     """The id of the declarations of the segment: equal where both builds read it alike."""
     seen = hashlib.blake2b(digest_size=ID_BYTES)
-    for pattern in LAYOUT:
-        for path in sorted(root.glob(pattern)):
-            seen.update(path.name.encode() + b"\0" + path.read_bytes())
+    for name in sorted(os.listdir(root / "shm")):  # noqa: PTH208 - what pathlib adds is time
+        if name.endswith(LAYOUT):
+            seen.update(name.encode() + b"\0" + (root / "shm" / name).read_bytes())
     return seen.hexdigest()
 
 
-def _marks(path: Path) -> Iterator[str]:
-    if path.is_dir():
-        yield from _marks_below(str(path))
+def _note(path: str, marks: list[str]) -> None:
+    """Add what a file, or each one below a folder, looks like now; raises OSError."""
+    if stat.S_ISDIR((state := os.stat(path)).st_mode):  # noqa: PTH116 - what pathlib adds is time
+        _note_below(path, marks)
     else:
-        yield _mark(str(path), path.stat())
+        marks.append(_mark(path, state))
 
 
-def _marks_below(folder: str) -> Iterator[str]:
-    """Of each file; what cannot be looked at counts by its name.
+def _note_below(folder: str, marks: list[str]) -> None:
+    """What cannot be looked at counts by its name.
 
     A file that goes meanwhile makes the id another one than any that is taken later.
     """
     with os.scandir(folder) as listed:
-        entries = sorted(listed, key=lambda entry: entry.name)
-    yield folder  # the path of all that follows
+        entries = sorted(listed, key=_name)
+    marks.append(folder)  # the path of all that follows
     below = []
     for entry in entries:
         name = entry.name
         try:
             if name.endswith(CODE):
-                yield _mark(name, entry.stat())
+                marks.append(_mark(name, entry.stat()))
             elif name != COMPILED_ON_THE_WAY and entry.is_dir():
                 below.append(entry.path)
         except OSError:
-            yield name
+            marks.append(name)
     for each in below:
         try:
-            yield from _marks_below(each)
+            _note_below(each, marks)
         except OSError:
-            yield each
+            marks.append(each)
+
+
+_name = operator.attrgetter("name")
 
 
 def _mark(name: str, state: os.stat_result) -> str:
