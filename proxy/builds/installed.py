@@ -9,15 +9,17 @@ Knows nothing of versions, and imports nothing of the program.
 from __future__ import annotations
 
 import hashlib
+import operator
 import os
+import stat
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from importlib.machinery import PathFinder
 from pathlib import Path
 
 PACKAGES = ("proxy", "resolverd", "shm")
-LAYOUT = ("shm/*.pxd", "shm/shape.py", "shm/states.py")  # what the segment looks like
+LAYOUT = (".pxd", "shape.py", "states.py")  # ends of names in shm: what the segment looks like
 LIBRARIES = ("uvloop", "msgspec", "prometheus_client", "setproctitle", "pcre2")
 CODE = (".py", ".so")
 COMPILED_ON_THE_WAY = "__pycache__"  # written by the process that imports first
@@ -49,13 +51,13 @@ class Installation:
             *(root / name for name in PACKAGES),
             *(Path(folder) for folders in places for folder in folders),
         ]
-        self.folder = str(Path.cwd())
-        self._script = Path(sys.argv[0]).absolute()
+        self._folder = _folder()
+        self._script = Path(self._folder, sys.argv[0])
         if self._script.exists():
             named.append(self._script)
         self._named = named  # links among them may lead elsewhere later
-        self._ways = self._look_where()
         self._files = [path.resolve() for path in named]
+        self._ways = _where(self._files)
         self._root = root.resolve()
         self.build = _build_of(self._files)
         self.layout = _layout_of(root)
@@ -71,17 +73,22 @@ class Installation:
         return self.build == INCOMPLETE or _build_of(self._files) != self.build
 
     def _look_where(self) -> str:
-        return " ".join(str(path.resolve()) for path in (*self._named, Path(sys.executable).parent))
+        return _where(path.resolve() for path in self._named)
 
     def on_disk(self) -> str:
         """The id of what a start would find now."""
         return f"{self._look_where()} {_build_of(self._named)}"
 
-    def command(self) -> list[str]:
-        """What starts the build that is on disk, with the words of this start."""
+    def enter_folder(self) -> None:
+        """Go where it was started; one that is gone stops only files that are named in it."""
+        with suppress(OSError):
+            os.chdir(self._folder)
+
+    def command(self, *first: str) -> list[str]:
+        """What starts the build that is on disk, with these words before those of this start."""
         if _is_executable(self._script):
-            return [str(self._script), *sys.argv[1:]]
-        return [sys.executable, "-m", "proxy", *sys.argv[1:]]
+            return [str(self._script), *first, *sys.argv[1:]]
+        return [sys.executable, "-m", "proxy", *first, *sys.argv[1:]]
 
     def former_command(self) -> list[str]:
         """What starts the build that runs, wherever links lead now; nothing once it is replaced.
@@ -95,46 +102,77 @@ class Installation:
         return [str(interpreter.parent.resolve() / interpreter.name), "-c", start, *sys.argv[1:]]
 
 
+def _where(resolved: Iterable[Path]) -> str:
+    return " ".join(map(str, (*resolved, Path(sys.executable).parent.resolve())))
+
+
 def _build_of(paths: Sequence[Path]) -> str:
     """The id of files, and of those in folders."""
-    seen = hashlib.blake2b(digest_size=ID_BYTES)
+    marks: list[str] = []
     try:
         for path in paths:
-            for line in _lines(path):
-                seen.update(line.encode(errors="replace"))
+            _note(str(path), marks)
     except OSError:
         return INCOMPLETE
-    return seen.hexdigest()
+    content = "\n".join(marks).encode(errors="replace")
+    return hashlib.blake2b(content, digest_size=ID_BYTES).hexdigest()
 
 
 def _layout_of(root: Path) -> str:
     """The id of the declarations of the segment: equal where both builds read it alike."""
     seen = hashlib.blake2b(digest_size=ID_BYTES)
-    for pattern in LAYOUT:
-        for path in sorted(root.glob(pattern)):
-            seen.update(path.name.encode() + b"\0" + path.read_bytes())
+    for name in sorted(os.listdir(root / "shm")):  # noqa: PTH208 - what pathlib adds is time
+        if name.endswith(LAYOUT):
+            seen.update(name.encode() + b"\0" + (root / "shm" / name).read_bytes())
     return seen.hexdigest()
 
 
-def _lines(path: Path) -> Iterator[str]:
-    if path.is_dir():
-        yield from _lines_below(str(path))
+def _note(path: str, marks: list[str]) -> None:
+    """Add what a file, or each one below a folder, looks like now; raises OSError."""
+    if stat.S_ISDIR((state := os.stat(path)).st_mode):  # noqa: PTH116 - what pathlib adds is time
+        _note_below(path, marks)
     else:
-        yield _line(str(path), path.stat())
+        marks.append(_mark(path, state))
 
 
-def _lines_below(folder: str) -> Iterator[str]:
+def _note_below(folder: str, marks: list[str]) -> None:
+    """What cannot be looked at counts by its name.
+
+    A file that goes meanwhile makes the id another one than any that is taken later.
+    """
     with os.scandir(folder) as listed:
-        entries = sorted(listed, key=lambda entry: entry.name)
+        entries = sorted(listed, key=_name)
+    marks.append(folder)  # the path of all that follows
+    below = []
     for entry in entries:
-        if entry.name.endswith(CODE):
-            yield _line(entry.path, entry.stat())
-        elif entry.is_dir() and entry.name != COMPILED_ON_THE_WAY:
-            yield from _lines_below(entry.path)
+        name = entry.name
+        try:
+            if name.endswith(CODE):
+                marks.append(_mark(name, entry.stat()))
+            elif name != COMPILED_ON_THE_WAY and entry.is_dir():
+                below.append(entry.path)
+        except OSError:
+            marks.append(name)
+    for each in below:
+        try:
+            _note_below(each, marks)
+        except OSError:
+            marks.append(each)
 
 
-def _line(path: str, state: os.stat_result) -> str:
-    return f"{path} {state.st_size} {state.st_mtime_ns} {state.st_ino}\n"
+_name = operator.attrgetter("name")
+
+
+def _mark(name: str, state: os.stat_result) -> str:
+    return f"{name} {state.st_size} {state.st_mtime_ns} {state.st_ino}"
+
+
+def _folder() -> str:
+    """Where the program is started; it may have been removed."""
+    try:
+        return str(Path.cwd())
+    except OSError:
+        return "/"
 
 
 def _is_executable(path: Path) -> bool:

@@ -29,6 +29,8 @@ PROTOCOL = 1  # of the words between two builds, and of the record: another one 
 PROVED = f"proved: succession {PROTOCOL}"
 START_LIMIT_SECONDS = 150.0  # more than reading and starting may take together
 WORD_BYTES_MAX = 1 << 17
+STANDARD_ERROR = 2
+NOBODY = "[ALERT]    the former program has ended, and the one that was to go on has failed"
 STANDARD_END = 3  # the first descriptor that is no standard one
 DESCRIPTOR_MAX = 1 << 30
 PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
@@ -94,6 +96,9 @@ def fall_back(estate: Estate, why: str) -> int:
     signal.setitimer(signal.ITIMER_REAL, 0)
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     failed = estate.failed or why
+    if not _is_child(estate.steward):
+        os.write(STANDARD_ERROR, f"{NOBODY}: {failed}\n".encode(errors="replace"))
+        return 1
     send_word(estate.channel, "back")
     if estate.former:
         estate._replace(former=[], failed=failed).to_environment(os.environ)
@@ -114,6 +119,15 @@ def _stand_by(estate: Estate, failed: str) -> int:
         if number != signal.SIGCHLD:
             send_word(channel, "signal", number=int(number))
     return _end_like(os.waitstatus_to_exitcode(status))
+
+
+def _is_child(pid: int) -> bool:
+    """Whether its end was not taken yet."""
+    try:
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
 
 
 def _reap(steward: int) -> int | None:

@@ -164,7 +164,8 @@ class Former:
         if self._kill_ms is not None and now_ms >= self._kill_ms:
             self._kill_all()
             self._kill_ms = now_ms + STOP_LIMIT_MS
-        if self._steward_ended and self._all_ended():
+        needed = self.phase is Phase.RUNNING  # its segment, until all of it is copied
+        if self._steward_ended and not needed and self._all_ended():
             self.phase = Phase.ENDED
 
     def is_due(self, _now_ms: int) -> bool:

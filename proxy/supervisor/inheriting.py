@@ -15,6 +15,7 @@ from proxy.supervisor.build import hand_over
 from proxy.supervisor.dropped import orders_dropped
 from proxy.supervisor.former import OTHER_LAYOUT, Former
 from proxy.supervisor.generation import Generation
+from proxy.supervisor.legacy import settle_legacy
 from proxy.supervisor.limits import FIRST_READY_LIMIT_MS, SERVICES_END_LIMIT_MS
 from proxy.supervisor.reactor import Reactor
 from proxy.supervisor.slices import Sliced
@@ -69,6 +70,7 @@ class Inheriting:
         kept = [item.socket.fileno() for items in held for item in items]
         first.services.open_gate()
         settle()
+        settle_legacy()
         former.dismiss(kept, self.failed)
         if former.carried is not None:
             first.came_by = former.carried.onward

@@ -322,6 +322,8 @@ def _run_to_the_end(program: StartedProgram) -> End:
     try:
         end = supervisor.run()
         told = NEVER_READY if end is End.FAILED else ""
+        if supervisor.yields and supervisor.soft_stop_ms is not None:
+            os.kill(os.getpid(), signal.SIGUSR1)  # held: for the program that goes on
         for held in supervisor.current.sockets.held.values() if not supervisor.yields else ():
             for item in held:
                 remove_path(item.endpoint, item.identity)

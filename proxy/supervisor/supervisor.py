@@ -82,7 +82,7 @@ class Supervisor:
         self._faults = builder.faults
         self._faults.log = first.runtime.log
         self._end: End | None = None
-        self._soft_stop_ms: int | None = None
+        self.soft_stop_ms: int | None = None
         self._believe_ms = 0
         self._looked_ms = self._begun_ms = now_ms()
 
@@ -159,8 +159,8 @@ class Supervisor:
         waits = [each.timeout_ms(now) for each in (self.current, *self.old, self._upgrades)]
         if self._reload is not None:
             waits.append(self._reload.timeout_ms(now))
-        if self._soft_stop_ms is not None:
-            waits.append(max(0, self._soft_stop_ms - now))
+        if self.soft_stop_ms is not None:
+            waits.append(max(0, self.soft_stop_ms - now))
         return min(self.orders.timeout_ms(now), *waits)
 
     def _turn(self, now: int) -> None:
@@ -192,7 +192,7 @@ class Supervisor:
             elif self._when_ready is not None:
                 self._await_first(now)
         with contained("stopping softly"):
-            if self._soft_stop_ms is not None and self._inheriting is None:
+            if self.soft_stop_ms is not None and self._inheriting is None:
                 self._prepare_soft_stop(now)
 
     @property
@@ -271,8 +271,8 @@ class Supervisor:
             self.stop(End.TERMINATED, now)
         elif signal.SIGUSR1 in numbers:
             grace_ms = self.current.runtime.settings.globals.grace_ms or 0
-            if self._end is None and self._soft_stop_ms is None:
-                self._soft_stop_ms = now + grace_ms
+            if self._end in (None, End.FAILED) and self.soft_stop_ms is None:
+                self.soft_stop_ms = now + grace_ms
         elif numbers.intersection(RELOAD_SIGNALS):
             self._reload_wanted = True
 
@@ -295,8 +295,8 @@ class Supervisor:
         segment = self.current.runtime.segment  # a reload that is done meanwhile brings another
         if not segment.stopping_ms:
             segment.stops(now, 0)
-        if self._soft_stop_ms is not None and now >= self._soft_stop_ms:
-            self._soft_stop_ms = None
+        if self.soft_stop_ms is not None and now >= self.soft_stop_ms:
+            self.soft_stop_ms = None
             self._begin_soft_stop(now)
 
     def _begin_soft_stop(self, now: int) -> None:
@@ -321,7 +321,7 @@ class Supervisor:
         if self._reload is not None or self._when_ready is not None or self._upgrades.goes_on:
             return
         ordered = self.orders.pending
-        if self._end is not None or self._soft_stop_ms is not None:
+        if self._end is not None or self.soft_stop_ms is not None:
             if ordered:
                 self.orders.take()
                 self.orders.refuse(STOPPING)

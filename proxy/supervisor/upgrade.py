@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import signal
 import socket
 from collections.abc import Iterable, Iterator
@@ -46,6 +47,7 @@ NOT_PROVED = (
 CHANGED_MEANWHILE = (
     "the build on disk has changed while it was proved: reload again once it is all installed"
 )
+TAG = re.compile(r"\[[A-Z]+\] +(\(\d+\) : )?")  # the log has its own
 LINES_MAX = 20  # of what a proof says
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -63,13 +65,13 @@ class Proof:
         self._reactor = reactor
         self._deadline_ms = now_ms + RELOAD_LIMIT_MS
         installed = running()
-        command, folder = [*installed.command(), "-c"], installed.folder
+        command = installed.command("-c")
         self._proved = installed.on_disk()
 
         def execute(sender: Sender) -> None:
             for standard in (1, 2):
                 os.dup2(sender.descriptor, standard)
-            os.chdir(folder)
+            installed.enter_folder()
             os.execve(command[0], command, {**environ, PROOF: "1"})
 
         self._helper = Helper(execute, "millrace: proof")
@@ -100,7 +102,7 @@ class Proof:
         lines = self.end().decode(errors="replace").splitlines()
         proved, _, layout = lines[-1].rpartition(" ") if lines else ("", "", "")
         if proved != PROVED:
-            raise UpgradeError(*lines[-LINES_MAX:], NOT_PROVED)
+            raise UpgradeError(*(TAG.sub("", each) for each in lines[-LINES_MAX:]), NOT_PROVED)
         if running().on_disk() != self._proved:
             raise UpgradeError(CHANGED_MEANWHILE)
         return layout
@@ -224,7 +226,7 @@ def _execute(
     command = installed.command()
     folder = os.open(".", os.O_PATH | os.O_CLOEXEC)
     try:
-        os.chdir(installed.folder)
+        installed.enter_folder()
         os.execve(command[0], command, environ)
     except OSError:
         os.fchdir(folder)

@@ -78,7 +78,11 @@ class Upgrades:
 
     def turn(self, now_ms: int) -> None:
         """Everything that time brings."""
-        if self._proof is not None and (self._proof.done or self._proof.late(now_ms)):
+        if self._proof is not None and self._supervisor.soft_stop_ms is not None:
+            self._proof.end()
+            self._proof = None  # no build that knows nothing of the stop takes over
+            self._supervisor.fail_reload([STOPPING])
+        elif self._proof is not None and (self._proof.done or self._proof.late(now_ms)):
             proof, self._proof = self._proof, None
             try:
                 self._part(proof.judge())
