@@ -123,7 +123,8 @@ class Children:
             services = (*services, runtime.given)
         if runtime.master_calls is not None:
             services = (*services, runtime.master_calls.fileno())
-        for_control = for_workers | {*services}  # frontends are closed and opened there
+        holds = tuple(table.holds for table in runtime.tables)
+        for_control = for_workers | {*services, *holds}  # frontends are closed and opened there
         holders = (for_workers, for_control)
 
         folders = (file.folder for file in runtime.state_files if file.folder is not None)

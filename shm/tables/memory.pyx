@@ -195,6 +195,11 @@ cdef class StickTable:
         """The memfd of the cells: a process that asks `next_used` has to keep it."""
         return self.cells_file if self.owner is None else self.owner.cells_file
 
+    @property
+    def holds(self) -> int:
+        """The memfd of the holds: a process that asks `memory_bytes` has to keep both."""
+        return self.holds_file if self.owner is None else self.owner.holds_file
+
     def next_used(self, uint64_t number) -> int:
         """The first cell from this one on that the kernel has memory for; `cells`: none."""
         cdef uint64_t at = PAGE_BYTES + number // BUCKET_CELLS * self.table.bucket_bytes
@@ -229,6 +234,4 @@ cdef class StickTable:
     @property
     def memory_bytes(self) -> int:
         """What the kernel has given for cells and holds."""
-        owner = self if self.owner is None else self.owner
-        return 512 * (
-            os.fstat(owner.cells_file).st_blocks + os.fstat(owner.holds_file).st_blocks)
+        return 512 * (os.fstat(self.file).st_blocks + os.fstat(self.holds).st_blocks)
