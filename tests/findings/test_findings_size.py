@@ -91,7 +91,7 @@ def test_finding_31_many_large_services_change_over_tcp_and_nothing_dies() -> No
     labels = [f"_s{number}._tcp.test" for number in range(5)]
     slots = 200
     with ScriptedNameserver(tcp=True) as nameserver:
-        section = quick_section(nameserver, carrier=Carrier.TCP, resolve_ms=500, retry_ms=2_000)
+        section = quick_section(nameserver, carrier=Carrier.TCP, resolve_ms=500, retry_ms=20_000)
         settings = settings_of(
             section,
             *[

@@ -209,6 +209,7 @@ def test_resolverd_asks_for_a_name_until_its_last_server_is_deleted(edge: Edge) 
         "s5 goes on",
     )
     edge.delete("s5")
+    wait_for(lambda: NAME not in edge.ask("show resolution"), PATIENCE_SECONDS, "it is dropped")
     for _ in range(2):
         assert NAME not in edge.ask("show resolution")
         asked, others = len(edge.nameserver.asked(NAME)), len(edge.nameserver.asked(OTHER))
