@@ -64,6 +64,7 @@ class Edge:
 
     def delete(self, name: str) -> str:
         self.patient(f"disable server edge/{name}")
+        self.patient(f"wait 100s srv-removable edge/{name}")  # a client that has left ends later
         return self.patient(f"del server edge/{name}")
 
     def patient(self, command: str) -> str:
