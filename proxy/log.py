@@ -15,7 +15,7 @@ import socket
 import stat
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from proxy.config.model.settings import Endpoint, Global, LogTarget, SocketFamily
@@ -64,8 +64,18 @@ def format_line(
 def error_line(error: BaseException) -> str:
     """A traceback as one line, the error first: targets of a log cut long lines."""
     told = " | ".join("".join(traceback.format_exception(error)).splitlines())
-    reason = "".join(traceback.format_exception_only(error)).strip().replace("\n", " | ")
+    reasons = (traceback.format_exception_only(cause) for cause in _causes(error))
+    reason = " | ".join("".join(lines).strip().replace("\n", " | ") for lines in reasons)
     return f"{reason} | {told}"
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """What a group of tasks has died of is what they have."""
+    if not isinstance(error, BaseExceptionGroup):
+        yield error
+        return
+    for each in error.exceptions:
+        yield from _causes(each)
 
 
 def timed_line(level: int, text: str, time_us: int) -> str:

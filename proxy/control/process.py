@@ -62,6 +62,7 @@ from proxy.control.places import Client
 from proxy.control.retirement import Retirement
 from proxy.control.rows.monitor import Monitor
 from proxy.control.rows.report import Report
+from proxy.control.situation.reached import LimitsReached
 from proxy.control.stats_socket import StatsConversation
 from proxy.control.turns import Turns
 from proxy.log import error_line
@@ -120,6 +121,7 @@ class Control:
         members.catch_up()  # before anything is made of the table
         self.monitor = Monitor(runtime, now_ms())
         self.report = Report(runtime, self.monitor, OldGenerations(elders))
+        self.reached = LimitsReached(self.report)
         self.mail = Mail(runtime)
         segment = runtime.segment
         orders = SetServer(self.report, AdminTableWriter(segment), NameOrderWriter(segment))
@@ -205,6 +207,7 @@ class Control:
             self.me.beat(now_ms())
             self.look()
             self.monitor.tick(now_ms())
+            self.reached.look(now_ms())
             self.report.old.look()
 
     def connection_failed(self, error: BaseException) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from proxy.config.model.settings import Endpoint, Global, LogTarget, SocketFamily
-from proxy.log import LineFacts, format_line, open_log
+from proxy.log import LineFacts, error_line, format_line, open_log
 from proxy.log_thread import finish_log_threads
 from tests.support.common import PATIENCE_SECONDS
 
@@ -52,6 +52,15 @@ def test_a_host_that_is_not_sent() -> None:
 def test_days_before_the_tenth_are_padded_with_a_blank() -> None:
     line = format_line("rfc3164", 3, 5, "x", facts=FACTS, now_s=NOON - 15 * 86_400)
     assert line.startswith("<29>Nov  5 12:15:00 ")
+
+
+def test_the_line_of_an_error_begins_with_what_went_wrong() -> None:
+    """Lines are cut at their end; what a group of tasks died of is what its errors are."""
+    inner = ExceptionGroup("tasks", [KeyError("slot"), ValueError("two\nlines")])
+    outer = ExceptionGroup("more", [OSError(24, "too many"), inner])
+    start = "OSError: [Errno 24] too many | KeyError: 'slot' | ValueError: two | lines | "
+    assert error_line(outer).startswith(start)
+    assert error_line(KeyError("slot")).startswith("KeyError: 'slot' | ")
 
 
 def udp_target(receiver: socket.socket, **changes: int) -> LogTarget:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from proxy.config.model.settings import Proxy
+from proxy.config.model.settings import Bind, Proxy
 from proxy.control.commands.why.chain import title, verdict
 from proxy.control.commands.why.load import ServerLoad, held_back, is_full
 from proxy.control.rows.observation import Observed
 from proxy.control.rows.report import Report
 from shm.client_orders import OPEN, PAUSED
+from shm.loads import LoadSums
 
 ALL_WELL = "All servers take new sessions, and all frontends let clients in.\n"
 
@@ -89,7 +90,7 @@ def slowed(report: Report, proxy: Proxy) -> Iterator[str]:
     assert proxy.frontend_index is not None
     rate, limits = report.monitor.frontend_reading(proxy).rate, report.limits()
     if proxy.session_rate and rate >= proxy.session_rate:
-        yield f"  rate        : {rate} a second of {proxy.session_rate} (rate-limit sessions)\n"
+        yield f"{rate} a second of {proxy.session_rate} (rate-limit sessions)"
     all_rates = (
         ("maxconnrate", limits.connection_rate),
         ("maxsessrate", limits.session_rate),
@@ -97,7 +98,23 @@ def slowed(report: Report, proxy: Proxy) -> Iterator[str]:
     everywhere = report.monitor.process.accepts.current
     for word, most in all_rates:
         if most and everywhere >= most:
-            yield f"  rate        : {everywhere} a second of {most} ({word})\n"
+            yield f"{everywhere} a second of {most} ({word})"
+
+
+def full_binds(report: Report, proxy: Proxy) -> Iterator[str]:
+    """Bind addresses that let nobody in, whatever the frontend has, by a limit of their own."""
+    if not any(bind.maxconn > 0 for bind in proxy.binds):
+        return
+    before = report.settings.frontends[: proxy.frontend_index]
+    first, loads = sum(len(each.binds) for each in before), LoadSums(report.runtime.segment)
+    for index, bind in enumerate(proxy.binds, first):
+        most = bind.maxconn
+        if most > 0 and (sessions := loads.bind(index)) >= most:
+            yield f"{_place(bind)} has {sessions} sessions of {most} (maxconn of its line)"
+
+
+def _place(bind: Bind) -> str:
+    return f"{bind.endpoint.host}:{bind.endpoint.port}"
 
 
 def frontend_lines(report: Report, proxy: Proxy) -> Iterator[str]:
@@ -106,9 +123,12 @@ def frontend_lines(report: Report, proxy: Proxy) -> Iterator[str]:
     lets_in = f"lets no clients in: {reason}" if reason else "lets clients in"
     yield f"{proxy.name} {lets_in}.\n"
     for bind in proxy.binds:
-        yield f"  bind        : {bind.endpoint.host}:{bind.endpoint.port}\n"
+        yield f"  bind        : {_place(bind)}\n"
+    for full in full_binds(report, proxy):
+        yield f"  full        : {full}\n"
     yield f"  sessions    : {row['scur']} of {row['slim']}, {row['rate']} in the last second\n"
-    yield from slowed(report, proxy)
+    for rate in slowed(report, proxy):
+        yield f"  rate        : {rate}\n"
     denied = int(row["dcon"]) + int(row["dses"]) + int(row["dreq"])
     if denied:
         yield f"  denied      : {denied} clients, by rules (show rules {proxy.name})\n"
