@@ -61,7 +61,7 @@ class Held:
             PATIENCE_SECONDS,
             "the former workers have ended",
         )
-        assert STEWARD_GONE in self.edge.told
+        wait_for(lambda: STEWARD_GONE in self.edge.told, PATIENCE_SECONDS, "the word of it")
 
     def go_on(self) -> None:
         self._go.touch()

@@ -47,7 +47,7 @@ def test_three_hundred_addresses_are_more_than_udp_brings() -> None:
     many = [f"127.3.{n // 250}.{n % 250 + 1}" for n in range(300)]
     with ScriptedNameserver(tcp=True, truncates=True) as nameserver:
         nameserver.set("app.test", "A", many)
-        with ResolverdProcess(settings(nameserver, count=300)) as resolverd:
+        with ResolverdProcess(settings(nameserver, count=300, retry_ms=60_000)) as resolverd:
             resolverd.wait_addresses(*many)
             nameserver.set("app.test", "A", many[:-1])
             resolverd.wait_addresses(*many[:-1], None)
