@@ -34,6 +34,8 @@ from copy import copy
 from itertools import chain
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from proxy.config.model.checks import ExternalCheck
 from proxy.config.model.settings import (
     CHECK_FALL,
@@ -50,13 +52,14 @@ class ServerTable:
     """All servers of a configuration, those of disabled sections among them."""
 
     __slots__ = (
-        *("_changed", "_count", "_firsts", "_groups", "_laid"),
+        *("_changed", "_count", "_firsts", "_groups", "_laid", "_placeholders"),
         *("backends", "capacity", "revision"),
     )
 
     def __init__(self, settings: Settings) -> None:
         """Slots of one backend are neighbours, in the order of the backends."""
-        self.backends = settings.backends  # by backend index
+        self.backends = list(settings.backends)  # by backend index, with the names they have now
+        self._placeholders: dict[int, Proxy] = {}  # of spare backends that have a name
         self.capacity = max(  # slots of a segment: those of the file's servers, and spare ones
             (first_slot(each) + len(each.servers) + each.spare_slots for each in self.backends),
             default=0,
@@ -103,6 +106,23 @@ class ServerTable:
         self.revision += 1
         self._count += 1
 
+    def name_backend(self, index: int, name: str) -> Proxy:
+        """A spare backend that has got a name."""
+        self._placeholders.setdefault(index, self.backends[index])
+        self.backends[index] = _named(self._placeholders[index], name)
+        self.revision += 1
+        return self.backends[index]
+
+    def unname_backend(self, index: int) -> Proxy:
+        """It has none any more; raises KeyError if it had none."""
+        named, self.backends[index] = self.backends[index], self._placeholders.pop(index)
+        self.revision += 1
+        return named
+
+    def named_backends(self) -> list[Proxy]:
+        """The backends that were added at run time, by index."""
+        return [self.backends[index] for index in sorted(self._placeholders)]
+
     def remove(self, slot: int) -> Server:
         """Take a server out; raises KeyError for a slot without one."""
         server = self[slot]
@@ -129,6 +149,7 @@ class ServerTable:
         """Another one with the same servers."""
         copied = copy(self)
         copied._groups, copied._changed = list(self._groups), dict(self._changed)
+        copied.backends, copied._placeholders = list(self.backends), dict(self._placeholders)
         return copied
 
     def of(self, proxy: Proxy) -> tuple[Server, ...]:
@@ -158,6 +179,10 @@ class ServerTable:
             for proxy in self.backends
             if isinstance(proxy.check_rules, ExternalCheck) and not proxy.disabled
         )
+
+
+def _named(spare: Proxy, name: str) -> Proxy:
+    return replace(spare, name=name, spare_of="", added_from=spare.spare_of)
 
 
 def first_slot(proxy: Proxy) -> int:

@@ -247,6 +247,19 @@ cdef class LoadHistory:
                 store_relaxed(&self.rows[row * POINTS + word], 0)
             self.bases[row] = Base(0, 0, 0, 0, 0, 0, 0)
 
+    def forget_backend(self, uint32_t backend) -> None:
+        """A backend has another name and begins with nothing; raises IndexError."""
+        cdef uint64_t *words
+        cdef uint64_t word
+        if backend >= self.segment.view.header.backends:
+            raise IndexError(f"backend {backend} of {self.segment.view.header.backends}")
+        words = self.row(HistoryKind.BACKEND, backend)
+        if words == NULL:
+            return
+        for word in range(POINTS):
+            store_relaxed(&words[word], 0)
+        self.bases[1 + backend] = Base(0, 0, 0, 0, 0, 0, 0)
+
     cdef uint64_t *row(self, int kind, uint32_t index):
         """The words of a row; NULL for what has none."""
         cdef uint64_t number = 0

@@ -72,7 +72,7 @@ cdef enum:
     OWNER_CLOSES = 0x80000000  # in the owner's word of a socket
 
 cdef enum:
-    LAYOUT_VERSION = 20
+    LAYOUT_VERSION = 21
     AREAS = 30
     HINT_BLOCK_SLOTS = 64  # neighbouring hints with one word that counts their changes
     WAITED_WORDS = 4  # a bit for each worker: WORKERS_MAX of shape.py
@@ -177,7 +177,8 @@ cdef struct BackendShared:
     uint32_t room  # slots that it has, spare ones included
     uint32_t spare_word
     uint64_t sessions_seen  # shared word: of all workers, a moment ago (sums.pxd)
-    uint64_t spare[3]
+    uint64_t unpublished  # 1: no rule and no default leads there; control's word
+    uint64_t spare[2]
     # a line that every session writes which takes a turn
     uint64_t tickets  # shared word: the next position of the round robin
     uint64_t alone[7]

@@ -13,6 +13,9 @@
 #   EMPTIED -> FREE                           so did all: the slot is as it was at the start
 #   AS_FILE (spare), FREE -> ADDED            a server with a new number
 #
+# The first slot of a spare backend has no server: its line is LINE_OF_BACKEND and the name that the
+# backend has got, by the same words.
+#
 # Control is the only writer.
 
 from libc.stdint cimport uint32_t, uint64_t
@@ -20,6 +23,8 @@ from libc.stdint cimport uint32_t, uint64_t
 cdef enum:
     CHANGES_KEPT = 256
     LINE_BYTES = 2_040
+    BACKEND_NAME_BYTES_MAX = 255  # of a name that is given at run time
+    LINE_OF_BACKEND = 66  # the first byte of such a line
     STATE_BITS = 8  # of a word; above them, the number of the change
 
 cdef enum:  # MemberState

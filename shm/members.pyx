@@ -12,15 +12,18 @@ from shm.atomics cimport (
     store_release)
 from shm.gauges cimport COUNT_BITS, COUNT_MASK
 from shm.members cimport (
-    CHANGES_KEPT, LINE_BYTES, MEMBER_ADDED, MEMBER_AS_FILE, STATE_BITS)
+    BACKEND_NAME_BYTES_MAX, CHANGES_KEPT, LINE_BYTES, LINE_OF_BACKEND, MEMBER_ADDED,
+    MEMBER_AS_FILE, STATE_BITS)
 from shm.records cimport STATIC_DELETED, SlotStatic
-from shm.rows cimport ServerCounters
-from shm.segment cimport Segment, column_cell, gauges_column, server_counters
+from shm.rows cimport BackendCounters, ServerCounters
+from shm.segment cimport Segment, backend_counters, column_cell, gauges_column, server_counters
 
 from enum import IntEnum
 from typing import NamedTuple
 
 LINE_BYTES_MAX = LINE_BYTES
+NAME_BYTES_MAX = BACKEND_NAME_BYTES_MAX  # of a backend
+BACKEND_LINE = bytes((LINE_OF_BACKEND,))  # begins the line that names a backend
 
 
 class MemberState(IntEnum):
@@ -165,6 +168,52 @@ cdef class MemberWriter:
         store32_release(&target.added, settings.added)
         return self.state(slot, MEMBER_ADDED)
 
+    def name_backend(self, uint32_t backend, bytes name) -> int:
+        """A spare backend gets a name; the change's number.
+
+        Raises ValueError for a name that is too long, or a backend that has one.
+        """
+        cdef uint32_t slot = self.first_slot(backend)
+        word = self.segment.view.member_words[slot] & ((1 << STATE_BITS) - 1)
+        if word not in (MemberState.AS_FILE, MemberState.FREE):
+            raise ValueError(f"backend {backend} has a name")
+        line = BACKEND_LINE + name
+        if len(name) > BACKEND_NAME_BYTES_MAX:
+            raise ValueError(f"{len(name)} bytes of a name, at most {BACKEND_NAME_BYTES_MAX}")
+        memcpy(self.segment.view.member_lines[slot].bytes, <const char *>line, len(line))
+        self.segment.view.member_lines[slot].length = len(line)
+        return self.state(slot, MEMBER_ADDED)
+
+    def first_slot(self, uint32_t backend) -> int:
+        """The first slot of a backend, which has no server where it is a spare one."""
+        if backend >= self.segment.view.header.backends:
+            raise IndexError(f"backend {backend} of {self.segment.view.header.backends}")
+        return self.segment.view.backends[backend].first_slot
+
+    def publish(self, uint32_t backend, bint published) -> None:
+        """Whether rules and defaults lead to a backend, from the next session on."""
+        self.first_slot(backend)
+        store_release(&self.segment.view.backends[backend].unpublished, not published)
+
+    def backend_quiet(self, uint32_t backend) -> bool:
+        """Whether no session of this generation is at a backend."""
+        cdef uint64_t row
+        self.first_slot(backend)
+        for row in range(self.segment.view.header.workers):
+            if load_acquire(
+                    &backend_counters(&self.segment.view, <uint32_t>row, backend).sessions):
+                return False
+        return True
+
+    def free_backend(self, uint32_t backend) -> int:
+        """All workers have emptied their rows: it may get another name; the change's number."""
+        cdef uint64_t *words = <uint64_t *>backend_counters(
+            &self.segment.view, self.segment.view.header.workers, backend)
+        cdef size_t word
+        for word in range(sizeof(BackendCounters) // sizeof(uint64_t)):
+            store_relaxed(&words[word], 0)
+        return self.free(self.first_slot(backend))
+
     def unused(self, uint32_t backend):
         """The first slot of a backend that never had a server; None: each had one."""
         if backend >= self.segment.view.header.backends:
@@ -210,6 +259,38 @@ cdef class MemberWriter:
             if cell & COUNT_MASK or cell >> COUNT_BITS & COUNT_MASK:
                 return False
         return True
+
+
+def make_spare(Segment segment, uint32_t backend) -> None:
+    """A laid backend without servers has no name yet: nothing leads there.
+
+    Its first slot is for the name. Before the first fork. Raises IndexError.
+    """
+    if backend >= segment.view.header.backends:
+        raise IndexError(f"backend {backend} of {segment.view.header.backends}")
+    segment.view.backends[backend].slots = 1
+    store_relaxed(&segment.view.backends[backend].unpublished, 1)
+
+
+def is_published(Segment segment, uint32_t backend) -> bool:
+    """Whether rules and defaults lead to a backend. Any process; raises IndexError."""
+    if backend >= segment.view.header.backends:
+        raise IndexError(f"backend {backend} of {segment.view.header.backends}")
+    return load_acquire(&segment.view.backends[backend].unpublished) == 0
+
+
+def empty_backend_row(Segment segment, uint32_t worker, uint32_t backend) -> bool:
+    """Zero what the worker has counted of a backend; False while it has a session there.
+
+    That worker only, which sends no session there. Raises IndexError.
+    """
+    if worker >= segment.view.header.workers or backend >= segment.view.header.backends:
+        raise IndexError(f"worker {worker}, backend {backend}")
+    cdef BackendCounters *counters = backend_counters(&segment.view, worker, backend)
+    if counters.sessions or counters.queued:
+        return False
+    memset(counters, 0, sizeof(BackendCounters))
+    return True
 
 
 def empty_row(Segment segment, uint32_t worker, uint32_t slot) -> bool:

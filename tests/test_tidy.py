@@ -60,7 +60,7 @@ ROOMS = (
     "proxy.config.lines.proxy",
     "proxy.config.lines.process",
     *("proxy.config.linking.rules", "proxy.config.linking"),
-    *("proxy.config.sections", "proxy.config.outline"),
+    *("proxy.config.sections", "proxy.config.spare_backends", "proxy.config.outline"),
     *("proxy.config.loader", "proxy.client"),
     "proxy.log",
     *("proxy.server_table", "proxy.members", "proxy.ordered_values", "proxy.server_news"),

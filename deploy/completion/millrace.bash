@@ -14,6 +14,6 @@ _millrace()
         -cc|-L|-n|-m|-N|-sf|-st|--timeout)
             return ;;
     esac
-    COMPREPLY=($(compgen -W "-f -c --against -cc -V -q -D -d -db -W -Ws -p -C -L -n -m -N -4 -sf -st -x -dW -dD -dr -dS -dV -S --socket --timeout -h --help -v -vv -vq -vqs -vqb ping add clear commit del disable echo enable get help prepare set show shutdown wait report reload hard-reload demo" -- "$word"))
+    COMPREPLY=($(compgen -W "-f -c --against -cc -V -q -D -d -db -W -Ws -p -C -L -n -m -N -4 -sf -st -x -dW -dD -dr -dS -dV -S --socket --timeout -h --help -v -vv -vq -vqs -vqb ping add clear commit del disable echo enable get help prepare publish set show shutdown unpublish wait report reload hard-reload demo" -- "$word"))
 }
 complete -F _millrace millrace

@@ -27,6 +27,7 @@ from proxy.config.model.settings import (
     PLAIN_STOPPING,
     RANDOM_DRAWS_DEFAULT,
     RETRIES_DEFAULT,
+    SPARE_BACKENDS_DEFAULT,
     Agent,
     Balance,
     Balancing,
@@ -101,6 +102,7 @@ class GlobalDraft(msgspec.Struct):
     master_worker: bool = False
     hard_stop_after_ms: int | None = None
     grace_ms: int | None = None
+    spare_backends: int = SPARE_BACKENDS_DEFAULT
     spare_servers: int | None = None
     stats_sockets: list[StatsSocket] = []
     stats_timeout_ms: int = 10_000
@@ -279,6 +281,7 @@ class ProxyDraft(msgspec.Struct):
     name: str
     kind: ProxyKind
     origin: Origin
+    spare_of: str = ""  # of a spare backend: the `defaults` section that it has its settings from
     id: int | None = None
     id_origin: Origin | None = None
     mode: str = "tcp"

@@ -26,6 +26,7 @@ from proxy.config.linking.tls import TlsTable
 from proxy.config.model.settings import Settings, StatsSocket
 from proxy.config.outline.kept import KeptConfiguration, LineKeeper
 from proxy.config.sections import Sections
+from proxy.config.spare_backends import spare_backends
 from proxy.config.text.context import (
     RESOLV_CONF,
     Context,
@@ -86,7 +87,11 @@ def load(
     if not messages.failed:
         families = accept_families or _families(sections, context)
         try:
-            settings = build(*drafts, families, tls=tls, user_lists=lists)
+            spare = spare_backends(sections)
+            proxies = [*sections.proxies, *spare]
+            settings = build(
+                sections.globals, sections.resolvers, proxies, families, tls=tls, user_lists=lists
+            )
         except ConfigError as error:
             messages.alert(str(error))
     forget_lists()

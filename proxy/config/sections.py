@@ -276,6 +276,12 @@ class Sections:
             self._defaults[draft.name] = draft
             self._defaults_names.add(draft.name)
 
+    def named_defaults(self) -> Iterator[tuple[str, ProxyDraft]]:
+        """The `defaults` sections that `from` finds."""
+        for name, draft in self._defaults.items():
+            if name not in self._ambiguous:
+                yield name, draft
+
     def _find_defaults(self, names: list[str]) -> ProxyDraft:
         if not names:
             raise ConfigError("'from' expects the name of a defaults section")

@@ -30,6 +30,7 @@ from proxy.control.commands.configuration.show_config import ShowConfig
 from proxy.control.commands.events.show_events import ShowEvents
 from proxy.control.commands.lists.orders import Lists
 from proxy.control.commands.mail import Mail
+from proxy.control.commands.members.backends import BackendOrders
 from proxy.control.commands.members.orders import MemberOrders
 from proxy.control.commands.process.facts import ProcessFacts
 from proxy.control.commands.process.insides import inside_commands
@@ -128,11 +129,13 @@ class Control:
         self.orders = orders
         clients = (self.report, ClientOrdersWriter(segment), orders.in_force)
         self.members = MemberOrders(self.report, orders, members)
+        backends = BackendOrders(self.report, self.members)
         self.commands = CommandTable(
             [
                 *all_commands(self.report, self.mail, orders, lambda: self.me.beat(now_ms())),
                 *self.members.commands(),
-                *WaitCommand(self.members.removable).commands(),
+                *backends.commands(),
+                *WaitCommand(self.members.removable, backends.removable).commands(),
                 *Frontends(*clients, orders.refuse_if_replaced).commands(),
                 *ClientLimits(*clients, orders.refuse_if_replaced).commands(),
             ]

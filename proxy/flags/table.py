@@ -173,7 +173,7 @@ IDLE_FLAGS = (
 # With which the commands of a stats socket begin; a test compares them with what it knows.
 SOCKET_WORDS = (
     *("add", "clear", "commit", "del", "disable", "echo", "enable", "get", "help", "prepare"),
-    *("set", "show", "shutdown", "wait"),
+    *("publish", "set", "show", "shutdown", "unpublish", "wait"),
 )
 COMMANDS = (
     ProgramCommand(

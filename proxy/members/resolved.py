@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from proxy.members.table_changes import decode_member
 from resolverd.config import MemberNews
-from shm.members import Member, MemberReader, MemberState
+from shm.members import BACKEND_LINE, Member, MemberReader, MemberState
 from shm.segment import Segment
 from shm.slots import SlotTableReader
 from shm.states import StaticFlag
@@ -43,6 +43,8 @@ class ResolvedMembers:
                 if self._is_left(member):
                     news.gone.append(member.slot)
                 self._known.pop(member.slot, None)
+                continue
+            if member.line.startswith(BACKEND_LINE):
                 continue
             server = decode_member(member.line)
             if server.resolution is not None and self._known.get(member.slot) != server.added:

@@ -1,4 +1,4 @@
-"""Servers that come and go at run time, brought into this process's table.
+"""Servers and backends that come and go at run time, brought into this process's table.
 
 Each process that reads the table has one of these: control, which makes the changes, each worker,
 and the supervisor for a moment at a reload. A process that has just started finds all that was
@@ -10,15 +10,15 @@ what a process does about a change.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import NamedTuple
 
 import msgspec
 
-from proxy.config.model.settings import Server
-from proxy.server_table import ServerTable
-from shm.members import MemberReader, MemberState
+from proxy.config.model.settings import Proxy, Server
+from proxy.server_table import ServerTable, first_slot
+from shm.members import BACKEND_LINE, Member, MemberReader, MemberState, is_published
 from shm.segment import Segment
 
 
@@ -28,6 +28,8 @@ class MemberChanges(NamedTuple):
     removed: list[Server]
     added: list[Server]
     emptied: list[int]  # slots of which nothing counts any more
+    named: list[Proxy]  # spare backends that got a name
+    unnamed: list[Proxy]  # those that lost it, as they were
 
 
 class ServerMembers:
@@ -35,6 +37,7 @@ class ServerMembers:
 
     def __init__(self, servers: ServerTable, segment: Segment) -> None:
         self._servers = servers
+        self._spare = spare_backends(servers.backends)
         self._reader = MemberReader(segment)
 
     @property
@@ -44,8 +47,12 @@ class ServerMembers:
 
     def catch_up(self) -> MemberChanges:
         """Look for changes, and make them in the table."""
-        changes = MemberChanges([], [], [])
+        changes = MemberChanges([], [], [], [], [])
         for member in self._reader.changed():
+            backend = self._spare.get(member.slot)
+            if backend is not None:
+                self._name(backend, member, changes)
+                continue
             present = self._servers.get(member.slot)
             added = None
             if member.state == MemberState.ADDED:
@@ -60,6 +67,33 @@ class ServerMembers:
                 self._servers.add(added)
                 changes.added.append(added)
         return changes
+
+    def _name(self, backend: int, member: Member, changes: MemberChanges) -> None:
+        """The first slot of a spare backend has changed: it got a name, or has none any more."""
+        name = backend_name(member)
+        former = {each.backend_index: each for each in self._servers.named_backends()}.get(backend)
+        if former is not None and name != former.name:
+            changes.unnamed.append(self._servers.unname_backend(backend))
+        if name and (former is None or name != former.name):
+            changes.named.append(self._servers.name_backend(backend, name))
+        if member.state == MemberState.EMPTIED:
+            changes.emptied.append(member.slot)
+
+
+def spare_backends(backends: Sequence[Proxy]) -> dict[int, int]:
+    """By its first slot, where its name stands, each spare backend's index."""
+    return {
+        first_slot(each): number
+        for number, each in enumerate(backends)
+        if each.spare_of or each.added_from
+    }
+
+
+def backend_name(member: Member) -> str:
+    """The name of a spare backend by its first slot; empty: it has none."""
+    if member.state != MemberState.ADDED:
+        return ""
+    return member.line.removeprefix(BACKEND_LINE).decode()
 
 
 def decode_member(line: bytes) -> Server:
@@ -86,8 +120,12 @@ def members_now(servers: ServerTable, segment: Segment) -> ServerTable:
 
 
 def members_left(old: ServerTable, new: ServerTable) -> Iterator[str]:
-    """A line for each server that came or went at run time, where the files of `new` differ."""
+    """A line for each server or backend that came or went, where the files of `new` differ."""
     members = _MembersOf(new)
+    names = {proxy.name for proxy in new.backends}
+    for proxy in old.named_backends():
+        if proxy.name not in names:
+            yield f"backend {proxy.name}, added at run time, is not in the files: it is gone"
     for server in old.added():
         backend = old.backends[server.backend_index].name
         name, heir = f"{backend}/{server.name}", members[backend].get(server.name)
@@ -102,6 +140,17 @@ def members_left(old: ServerTable, new: ServerTable) -> Iterator[str]:
         if server.name in members[backend].keys() - former[backend].keys():
             name = f"{backend}/{server.name}"
             yield f"server {name}, deleted at run time, is in the files: it is there again"
+
+
+def published_again(old: ServerTable, segment: Segment, new: ServerTable) -> Iterator[str]:
+    """A line for each backend that an order kept clients from, and that files of `new` have.
+
+    `segment` is that of the old table. To be unpublished ends with a reload, as in HAProxy.
+    """
+    names = {proxy.name for proxy in new.backends}
+    for index, proxy in enumerate(old.backends):
+        if proxy.name in names and not (proxy.spare_of or is_published(segment, index)):
+            yield f"backend {proxy.name}, unpublished at run time, is published again"
 
 
 def _where(server: Server) -> str:

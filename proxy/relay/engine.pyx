@@ -27,7 +27,7 @@ from shm.segment cimport Segment
 from proxy.capacity import capacity_of
 from proxy.relay.state.termination import Termination
 from proxy.runtime import now_ms
-from shm.members import empty_row
+from shm.members import empty_backend_row, empty_row
 
 SESSION_BYTES = sizeof(Session)
 assert len(Termination) == TERMINATIONS, "state/termination.py and state/types.pxd disagree"
@@ -138,6 +138,17 @@ cdef class Relay:
         if built_aside(backend, proxy, self.runtime.servers.of(proxy)):
             backend.aside = True
         announce(self.segment, server.slot)
+
+    def name_backend(self, proxy) -> None:
+        """A spare backend has got a name: lines of the log have it."""
+        self.access_logs.set_backend(proxy)
+
+    def empty_backend(self, uint32_t backend) -> bool:
+        """Forget what was counted of a deleted backend; False while a session is there.
+
+        Raises IndexError for no such backend.
+        """
+        return empty_backend_row(self.segment, self.engine.worker, backend)
 
     def remove(self, uint32_t slot) -> None:
         """The server of the slot was deleted: no entry of a stick table names it any more."""

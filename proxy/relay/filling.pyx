@@ -160,10 +160,10 @@ cdef int fill_backends(
     engine.backends = <Backend *>zeroed(len(proxies), sizeof(Backend))
     engine.backend_count = len(proxies)
     for proxy in proxies:
-        fill_backend(engine, proxy, runtime.servers.of(proxy), fullconn[proxy.name])
+        fill_backend(engine, proxy, runtime.servers.of(proxy), fullconn[proxy.backend_index])
         engine.backends[proxy.backend_index].rules = rulesets.of_backend(proxy)
         if rulesets.facts is not None:
-            rulesets.facts.fullconns[<uint32_t>proxy.backend_index] = fullconn[proxy.name]
+            rulesets.facts.fullconns[<uint32_t>proxy.backend_index] = fullconn[proxy.backend_index]
     return 0
 
 
@@ -247,7 +247,8 @@ cdef int fill_frontends(
         frontend = &engine.frontends[proxy.frontend_index]
         frontend.index = proxy.frontend_index
         frontend.counters = frontend_counters(&engine.view, engine.worker, frontend.index)
-        frontend.backend = -1 if proxy.default_backend is None else proxy.default_backend
+        default = proxy.behind_switch if proxy.switched else proxy.default_backend
+        frontend.backend = -1 if default is None else default
         limit_frontend(engine, frontend, proxy.maxconn, proxy.session_rate)
         frontend.client_ms = milliseconds(proxy.timeouts.client_ms)
         frontend.client_fin_ms = milliseconds(proxy.timeouts.client_fin_ms)

@@ -10,6 +10,7 @@ from proxy.supervisor.initial import InitialAddress
 from proxy.supervisor.restore import Restored, admin_state, agent_records, health_state
 from proxy.supervisor.slices import PORTION, Steps, at_once
 from shm.agents import AgentWriter
+from shm.members import make_spare
 from shm.names import NameOrderWriter, NameserverNameWriter, TargetWriter
 from shm.segment import Segment
 from shm.shape import Shape
@@ -72,6 +73,8 @@ def filling(
         assert proxy.backend_index == index, f"backend {proxy.name} is not number {index}"
         members = servers.of(proxy)
         slots.lay_backend(index, first_slot(proxy), len(members), proxy.spare_slots)
+        if proxy.spare_of:
+            make_spare(segment, index)
         yield
         for number, server in enumerate(members):
             if number % PORTION == 0:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from proxy.builds.succession import settle
-from proxy.members.table_changes import members_left, members_now
+from proxy.members.table_changes import members_left, members_now, published_again
 from proxy.supervisor.build import hand_over
 from proxy.supervisor.dropped import orders_dropped
 from proxy.supervisor.former import OTHER_LAYOUT, Former
@@ -92,7 +92,8 @@ class Inheriting:
             return
         left = members_now(former.runtime.servers, former.runtime.segment)
         members = members_left(left, first.runtime.servers)
-        for text in (*members, *orders_dropped(former.runtime, first.runtime)):
+        published = published_again(left, former.runtime.segment, first.runtime.servers)
+        for text in (*members, *published, *orders_dropped(former.runtime, first.runtime)):
             yield LogLevel.NOTICE, text
         if first.runtime.tables:
             yield LogLevel.NOTICE, "stick tables begin empty after an upgrade"

@@ -28,7 +28,7 @@ from proxy.builds.installed import another_is_on_disk
 from proxy.config.report import render
 from proxy.config.text.messages import Message, Severity
 from proxy.control.pausing import settle_closed
-from proxy.members.table_changes import members_left, members_now
+from proxy.members.table_changes import members_left, members_now, published_again
 from proxy.runtime import Log, Runtime
 from proxy.server_table import Configured
 from proxy.supervisor.build import Builder, Ground, hand_over, open_all
@@ -286,8 +286,10 @@ class Reload:
         log = self.new.runtime.log
         self._say(LogLevel.NOTICE, f"reload done: generation {self.new.number} serves", log)
         left = members_now(self._old.runtime.servers, self._old.runtime.segment)
-        members = members_left(left, self.new.runtime.servers)
-        for text in (*members, *orders_dropped(self._old.runtime, self.new.runtime)):
+        new = self.new.runtime.servers
+        members = members_left(left, new)
+        published = published_again(left, self._old.runtime.segment, new)
+        for text in (*members, *published, *orders_dropped(self._old.runtime, self.new.runtime)):
             self._say(LogLevel.NOTICE, text, log)
         with self._faults.contained("looking for changed entries of acls and maps"):
             say = partial(self._say, LogLevel.NOTICE, log=log)

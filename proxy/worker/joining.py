@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from proxy.config.model.settings import Server
+from proxy.config.model.settings import Proxy, Server
 from proxy.health.share import CheckedServer, joined
-from proxy.members.table_changes import ServerMembers
+from proxy.members.table_changes import ServerMembers, spare_backends
 from proxy.runtime import Runtime
 from shm.check_texts import CheckTextWriter
 from shm.processes import ProcessSelf
@@ -21,6 +21,12 @@ from shm.states import HEALTH_NONE
 
 class JoinedRelay(Protocol):
     """What is done to a relay."""
+
+    def name_backend(self, proxy: Proxy) -> None:
+        """A spare backend has got a name."""
+
+    def empty_backend(self, backend: int) -> bool:
+        """Forget what was counted of one; False while a session is there."""
 
     def add(self, server: Server) -> None:
         """A server was added."""
@@ -51,6 +57,7 @@ class Joining:
         self._worker = worker
         self._process = process
         self._members = ServerMembers(runtime.servers, runtime.segment)
+        self._spare = spare_backends(runtime.servers.backends)
         self._unemptied = self._members.catch_up().emptied
         self.wants_checks = False  # a server came that this worker checks, and no checks were there
 
@@ -65,6 +72,8 @@ class Joining:
         if not (any(changes) or self._unemptied):
             return
         runtime = self._runtime
+        for proxy in changes.named:
+            self._relay.name_backend(proxy)
         for server in changes.removed:
             self._relay.remove(server.slot)
             if checks is not None:
@@ -85,6 +94,8 @@ class Joining:
             self._process.applied(self._members.seen)
 
     def _empty(self, slot: int) -> bool:
+        if slot in self._spare:
+            return self._relay.empty_backend(self._spare[slot])
         if not self._relay.empty(slot):
             return False
         if slot % self._runtime.workers == self._worker:

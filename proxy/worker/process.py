@@ -24,7 +24,7 @@ from typing import NoReturn, Protocol
 
 import uvloop
 
-from proxy.config.model.settings import Server
+from proxy.config.model.settings import Proxy, Server
 from proxy.health.checker import Checker
 from proxy.health.part import has_part
 from proxy.lists.changing.expressions import compile_added
@@ -58,6 +58,12 @@ class RelayThread(Protocol):
 
     def add(self, server: Server) -> None:
         """Take up a server that was added."""
+
+    def name_backend(self, proxy: Proxy) -> None:
+        """A spare backend has got a name."""
+
+    def empty_backend(self, backend: int) -> bool:
+        """Forget what was counted of one; False while a session is there."""
 
     def remove(self, slot: int) -> None:
         """Forget the name of one that was deleted."""

@@ -260,7 +260,7 @@ def another_version_comes_and_goes(day: Day) -> None:
 
 
 def processes_are_killed(day: Day) -> None:
-    """Sessions of a killed worker are lost, and nobody else's."""
+    """Sessions of a killed worker are lost, and no others."""
     children = day.program.children()
     for kind in ("resolverd", "control"):
         with day.hour():
@@ -286,7 +286,7 @@ def processes_are_killed(day: Day) -> None:
 
 
 def the_section_is_full(day: Day) -> None:
-    """Who comes then waits for a place; `show why` and the events say so."""
+    """Clients wait for a place then; `show why` and the events say so."""
     with contextlib.ExitStack() as clients:
         for _ in range(2 * PLACES):
             clients.enter_context(socket.create_connection(day.front, PATIENCE_SECONDS))
@@ -297,7 +297,7 @@ def the_section_is_full(day: Day) -> None:
 
 
 def servers_come_and_go(day: Day) -> None:
-    """One with an address and one with a name take clients, and are deleted with nobody's loss."""
+    """One with an address and one with a name take clients, and are deleted, and no client is lost."""
     for name, where in (("late", f"{LATE}:{day.port}"), ("named", f"named.{ZONE}:{day.port}")):
         words = "check inter 100ms" + (" resolvers dns" if name == "named" else "")
         day.order(f"add server web/{name} {where} {words}", "New server registered.")

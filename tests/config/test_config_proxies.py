@@ -200,7 +200,7 @@ def test_a_section_starts_with_the_last_defaults_or_those_it_names() -> None:
         "frontend b from child\n    bind 127.0.0.1:2\n    timeout client 9s\n"
         "frontend c\n    bind 127.0.0.1:3\n"
     )
-    a, b, c = settings_of(text).proxies
+    a, b, c = settings_of(f"global\n    spare-backends 0\n{text}").proxies
     assert (a.timeouts.client_ms, a.retries, a.redispatch, a.balance) == (
         *(2_000, 3, -1, Balance.ROUNDROBIN),
     )

@@ -101,7 +101,7 @@ def test_each_limit_is_told_with_its_word(edge: Edge) -> None:
     )
 
 
-def test_who_waits_again_soon_is_no_news(edge: Edge) -> None:
+def test_another_wait_soon_after_is_no_news(edge: Edge) -> None:
     for _ in range(3):
         first, second = edge.client("narrow"), edge.client("narrow")
         edge.one_event("narrow: ")

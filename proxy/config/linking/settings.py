@@ -184,8 +184,11 @@ class _Builder:
             binds=self._build_binds(draft, frontend_index),
             servers=servers,
             first_slot=first_slot,
+            spare_of=draft.spare_of,
             spare_slots=0 if backend_index is None else self._servers.spare(draft),
             default_backend=None if shown else self._default_backend(draft, backend_index),
+            switched=draft.switched_backend is not None,
+            behind_switch=self._behind_switch(draft, backend_index),
             balance=draft.balance,
             random_draws=draft.random_draws,
             hash_consistent=draft.hash_consistent,
@@ -257,6 +260,14 @@ class _Builder:
         if name is None:
             return own
         return self._backend_indices.get(self._positions[name])
+
+    def _behind_switch(self, draft: ProxyDraft, own: int | None) -> int | None:
+        """The backend of clients while that of a first `use_backend` line is unpublished."""
+        if draft.switched_backend is None or not draft.kind.accepts or draft.disabled:
+            return None
+        if draft.default_backend is None:
+            return own
+        return self._backend_indices.get(self._positions[draft.default_backend])
 
 
 def _number_backends(drafts: Sequence[ProxyDraft]) -> dict[int, int]:

@@ -59,6 +59,8 @@ __all__ += ["SERVER_WEIGHT_MAX", "Agent", "Balancing", "Check", "Connecting", "I
 __all__ += ["InitState", "OnError", "ProxyHeader", "Queueing", "Server", "Stopping"]
 
 RETRIES_DEFAULT = 3
+SPARE_BACKENDS_DEFAULT = 4  # of each named `defaults` section, for `add backend`
+SPARE_BACKENDS_MAX = 256
 SPARE_SERVERS_LEAST = 1_024  # of all backends together, or a quarter of their servers
 RANDOM_DRAWS_DEFAULT = 2
 
@@ -145,6 +147,12 @@ class Proxy(msgspec.Struct, frozen=True):
     binds: tuple[Bind, ...] = ()
     servers: tuple[Server, ...] = ()
     default_backend: int | None = None
+    switched: bool = False  # that is the one of a first `use_backend` line without a condition
+    behind_switch: int | None = None  # then: where clients go while that one is unpublished
+    spare_of: str = (
+        ""  # of a spare backend without a name: the `defaults` that it has settings from
+    )
+    added_from: str = ""  # the same of one that was added at run time
     http: HttpSection | None = None
     balance: Balance = Balance.ROUNDROBIN
     random_draws: int = RANDOM_DRAWS_DEFAULT  # of `balance random`
@@ -233,6 +241,7 @@ class Global(msgspec.Struct, frozen=True):
     variable_bytes: tuple[int, int, int, int, int] = (0, 0, 0, 0, 0)  # `tune.vars.*`; 0: no limit
     server_state_file: str | None = None  # full path
     server_state_base: str | None = None  # full path
+    spare_backends: int = SPARE_BACKENDS_DEFAULT  # of each named `defaults` section
     spare_servers: int | None = None  # of each backend; None: SPARE_SERVERS_LEAST among all
 
     @property
@@ -281,8 +290,8 @@ class Settings(msgspec.Struct, frozen=True):
             for rule in stage
         )
 
-    def full_connections(self, process_maxconn: int) -> dict[str, int]:
-        """`fullconn` by backend; without one a tenth of its frontends' maxconn, HAProxy's rule.
+    def full_connections(self, process_maxconn: int) -> tuple[int, ...]:
+        """`fullconn` by backend index; without one a tenth of its frontends' maxconn: HAProxy's.
 
         `process_maxconn` is the limit of a frontend without `maxconn`.
         """
@@ -291,7 +300,7 @@ class Settings(msgspec.Struct, frozen=True):
             if proxy.default_backend is not None:
                 limit = proxy.maxconn or process_maxconn
                 let_in[proxy.default_backend] = let_in.get(proxy.default_backend, 0) + limit
-        return {
-            proxy.name: proxy.fullconn or max(1, (let_in.get(index, 0) + 9) // 10)
+        return tuple(
+            proxy.fullconn or max(1, (let_in.get(index, 0) + 9) // 10)
             for index, proxy in enumerate(self.backends)
-        }
+        )

@@ -1,4 +1,4 @@
-"""`wait <delay> [srv-removable <b>/<s>]` (management manual of 3.0, section 9.3).
+"""`wait <delay> [srv-removable <b>/<s>|be-removable <b>]` (management manual of 3.4, section 9.3).
 
 It orders nothing: a client that leaves ends it, and one that waits gives up its place where others
 want one and none is free.
@@ -17,10 +17,12 @@ from proxy.control.limits import CONDITION_LOOK_SECONDS
 DONE = "Done.\n"
 EXPIRED = "Wait delay expired."
 REMOVABLE = "srv-removable"
+BACKEND_REMOVABLE = "be-removable"
 USAGE = f"""\
 Usage: wait {{-h|<delay>}} [<condition> [<arguments>]]
   <delay> is in milliseconds, or has a unit (us, ms, s, m, h, d). Conditions, which end it earlier:
   - {REMOVABLE} <backend>/<server> : 'del server' would delete the server
+  - {BACKEND_REMOVABLE} <backend> : 'del backend' would delete the backend
 """
 Look = Callable[[], str]  # why not yet, empty: now; raises CommandError: never
 
@@ -59,10 +61,15 @@ class Waiting(Vigil):
 
 
 class WaitCommand:
-    """One command; `removable` looks at a server by its name."""
+    """One command, which looks at servers and backends by their names."""
 
-    def __init__(self, removable: Callable[[str], str]) -> None:
-        self._removable = removable
+    def __init__(
+        self, server_removable: Callable[[str], str], backend_removable: Callable[[str], str]
+    ) -> None:
+        self._removable = {
+            REMOVABLE: (server_removable, "<backend>/<server>"),
+            BACKEND_REMOVABLE: (backend_removable, "<backend>"),
+        }
 
     def commands(self) -> list[Command]:
         """What this family answers to."""
@@ -86,8 +93,10 @@ class WaitCommand:
     def _condition(self, words: list[str]) -> Look | None:
         if not words:
             return None
-        if words[0] != REMOVABLE:
-            raise CommandError(f"Unknown condition '{words[0]}': '{REMOVABLE}' is the only one.")
+        if words[0] not in self._removable:
+            known = f"'{REMOVABLE}' and '{BACKEND_REMOVABLE}'"
+            raise CommandError(f"Unknown condition '{words[0]}': there are {known}.")
+        removable, what = self._removable[words[0]]
         if len(words) != 2:
-            raise CommandError(f"'{REMOVABLE}' expects <backend>/<server>.")
-        return lambda: self._removable(words[1])
+            raise CommandError(f"'{words[0]}' expects {what}.")
+        return lambda: removable(words[1])

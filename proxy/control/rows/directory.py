@@ -27,20 +27,44 @@ def number(word: str) -> int | None:
 
 
 class Directory:
-    """What the running configuration calls its proxies and servers; disabled proxies are not in."""
+    """What the running configuration calls its proxies and servers.
+
+    Disabled sections are not in, and spare backends only while they have a name.
+    """
 
     def __init__(self, settings: Settings, servers: ServerTable, *, indexed: bool = True) -> None:
         """Servers that are not `indexed` are looked for one by one."""
-        self.proxies = tuple(proxy for proxy in settings.proxies if not proxy.disabled)
+        proxies = [proxy for proxy in settings.proxies if not (proxy.disabled or proxy.spare_of)]
+        self.proxies = (*proxies, *servers.named_backends())
         self.backends = tuple(proxy for proxy in self.proxies if proxy.backend_index is not None)
         self.frontends = tuple(proxy for proxy in self.proxies if proxy.frontend_index is not None)
         self._by_name: dict[str, list[Proxy]] = {}
         self._by_id: dict[int, list[Proxy]] = {}
         for proxy in self.proxies:
-            self._by_name.setdefault(proxy.name, []).append(proxy)
-            self._by_id.setdefault(proxy.id, []).append(proxy)
+            self._index(proxy)
         self._servers = ServerNames(servers) if indexed else None
         self._table = servers
+
+    def _index(self, proxy: Proxy) -> None:
+        self._by_name.setdefault(proxy.name, []).append(proxy)
+        self._by_id.setdefault(proxy.id, []).append(proxy)
+
+    def named(self, proxy: Proxy) -> None:
+        """A spare backend has got a name."""
+        self.proxies = (*self.proxies, proxy)
+        self.backends = (*self.backends, proxy)
+        self._index(proxy)
+
+    def unnamed(self, proxy: Proxy) -> None:
+        """It has lost it."""
+        self.proxies = tuple(each for each in self.proxies if each is not proxy)
+        self.backends = tuple(each for each in self.backends if each is not proxy)
+        self._by_name[proxy.name].remove(proxy)
+        self._by_id[proxy.id].remove(proxy)
+
+    def is_taken(self, name: str) -> bool:
+        """Whether a section has this name."""
+        return bool(self._by_name.get(name))
 
     def proxies_called(self, word: str) -> tuple[Proxy, ...]:
         """Proxies by number or name, in the order of the file; raises CommandError for no name."""

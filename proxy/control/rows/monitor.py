@@ -74,8 +74,10 @@ class Monitor:
             index: SessionMeter(service.fields(), now_ms)
             for index, service in self.services.items()
         }
-        self.availability = {proxy.name: self.availability_of(proxy) for proxy in settings.backends}
-        self.backends = settings.backends
+        self.backends = self.servers.backends
+        self.availability = {
+            proxy.name: self.availability_of(proxy) for proxy in self.backends if not proxy.spare_of
+        }
         self.rules = tuple(rule.number for _, rule in settings.rules)
         self.cleared_hits: dict[tuple[int, int], int] = {}  # of a rule and a row, when cleared
         self.accept_pauses = 0  # of control's own sockets
@@ -144,6 +146,12 @@ class Monitor:
         ]
         return Availability(up=False, since_ms=max(changes, default=created_ms))
 
+    def named(self, proxy: Proxy) -> None:
+        """A spare backend has got a name; it begins with nothing."""
+        assert proxy.backend_index is not None
+        self.availability[proxy.name] = self.availability_of(proxy)
+        self.clear_some("backend", proxy.backend_index, proxy.backend_index + 1, now_ms(), True)
+
     def forget(self, slot: int) -> None:
         """The slot has another server, which begins with nothing."""
         self.cleared.forget(slot)
@@ -172,7 +180,8 @@ class Monitor:
         """Judge the backends again in which other servers take sessions than before."""
         for backend in self.usable.take_changed():
             proxy = self.backends[backend]
-            self.availability[proxy.name].look(self.summary(proxy).up, now_ms)
+            if proxy.name in self.availability:  # no spare one
+                self.availability[proxy.name].look(self.summary(proxy).up, now_ms)
 
     def clear(self, now_ms: int, *, totals: bool) -> Iterator[None]:
         """Show maxima, and with `totals` all that is counted, from now on; in portions."""

@@ -21,6 +21,7 @@ from proxy.runtime import Runtime, now_ms
 from resolverd.config import NO_ROW, Nameserver, ResolutionSettings, ResolversSection
 from resolverd.resolv_conf.nameserver_rows import in_use
 from shm.client_orders import OPEN, PAUSED, SHUT, ClientOrdersReader, ProcessLimits
+from shm.members import is_published
 
 STATUSES = {OPEN: "OPEN", PAUSED: "PAUSED", SHUT: "STOP"}
 
@@ -43,9 +44,22 @@ class Report:
         self.full_connections = self.settings.full_connections(self.capacity.maxconn)
         self.directory = Directory(self.settings, self.servers)
         self.binds = len(self.settings.binds)
-        self.proxies = self.directory.proxies
-        self.backends = self.directory.backends
         self.frontends = self.directory.frontends
+
+    @property
+    def proxies(self) -> tuple[Proxy, ...]:
+        """All sections that serve, those that were added at run time last."""
+        return self.directory.proxies
+
+    def is_published(self, proxy: Proxy) -> bool:
+        """Whether rules and defaults lead to a backend."""
+        assert proxy.backend_index is not None
+        return is_published(self.runtime.segment, proxy.backend_index)
+
+    @property
+    def backends(self) -> tuple[Proxy, ...]:
+        """Those of them that hold servers."""
+        return self.directory.backends
 
     def nameservers(self, section: ResolversSection) -> tuple[Nameserver, ...]:
         """Those that a section asks now; raises BlockingIOError when a name does not hold still."""
@@ -134,6 +148,7 @@ class Report:
 
     def backend(self, proxy: Proxy, *, reveal: bool = True) -> Row:
         """The BACKEND row of a proxy; also what its availability is judged by."""
+        assert proxy.backend_index is not None
         clock = self.clock()
         summary = self.monitor.summary(proxy)
         availability = self.monitor.availability[proxy.name]
@@ -145,7 +160,7 @@ class Report:
             self.monitor.backend_reading(proxy),
             availability,
             clock=clock,
-            full_connections=self.full_connections[proxy.name],
+            full_connections=self.full_connections[proxy.backend_index],
             reveal=reveal,
         )
 

@@ -23,7 +23,7 @@ class LimitsReached:
         self.report = report
         self._stops = LimitStops(report.runtime.segment)
         self._frontends = [proxy for proxy in report.settings.frontends for _ in proxy.binds]
-        self._backends = report.settings.backends
+        self._backends = report.servers.backends
         self._waited_ms: dict[str, int] = {}  # by frontend, when clients began to wait last
         self._queued_ms: dict[str, int] = {}  # by backend
 

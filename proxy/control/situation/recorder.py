@@ -22,6 +22,7 @@ class Recorder:
         self.history = LoadHistory(report.runtime.segment)
         self.runtime = report.runtime
         self._added: dict[int, int] = {}  # by slot, the change that added the server it has
+        self._named: dict[int, str] = {}  # by index, backends that were added
 
     def changed(self, slots: list[int], now_ms: int) -> None:
         """Servers changed; one that was added begins with nothing."""
@@ -32,6 +33,11 @@ class Recorder:
                 self.history.forget(slot)
                 self._added[slot] = added
             self.history.changed(slot, now_ms)
+        for proxy in self.runtime.servers.named_backends():
+            assert proxy.backend_index is not None
+            if self._named.get(proxy.backend_index, proxy.name) != proxy.name:
+                self.history.forget_backend(proxy.backend_index)
+            self._named[proxy.backend_index] = proxy.name
 
     def carry(self, old: OldGenerations) -> Iterator[None]:
         """Take over what the latest generation before this one saw, in steps of a row."""

@@ -137,7 +137,7 @@ class Troubles:
         availability = self.report.monitor.availability
         for proxy in self.report.backends if shown is None else shown:
             index = proxy.backend_index
-            if index is None:
+            if index is None or not self.report.is_published(proxy):
                 continue
             if not availability[proxy.name].up:
                 servers = len(self.report.servers.of(proxy))

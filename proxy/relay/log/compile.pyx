@@ -173,6 +173,7 @@ cdef class AccessLogs:
         frontends = settings.frontends
         self.kept = []
         self.servers = {}
+        self.backends = {}
         self.count = len(frontends)
         self.accesses = <AccessLog *>zeroed(self.count, sizeof(AccessLog))
         if all(proxy.access_log is None for proxy in frontends):
@@ -221,6 +222,19 @@ cdef class AccessLogs:
         self.servers[server.slot] = text
         return 0
 
+    cdef int set_backend(self, object proxy) except -1:
+        """The name of a backend, in place of the one that it had."""
+        cdef bytes text = encoded(proxy.name)
+        cdef LogName *name
+        if self.log.backends == NULL:  # nothing is logged
+            return 0
+        name = &self.log.backends[<size_t>proxy.backend_index]
+        name.bytes = text
+        name.length = len(text)
+        name.id = proxy.id
+        self.backends[proxy.backend_index] = text
+        return 0
+
     cdef int set_names(self, object runtime, object listeners) except -1:
         cdef bytes states = b"".join(CODES[state].encode() for state in Termination)
         self.kept.append(states)
@@ -228,8 +242,7 @@ cdef class AccessLogs:
         backends = runtime.servers.backends
         self.log.backends = <LogName *>zeroed(len(backends), sizeof(LogName))
         for proxy in backends:
-            self.log.backends[<size_t>proxy.backend_index] = self.name(
-                encoded(proxy.name), proxy.id)
+            self.set_backend(proxy)
         self.log.servers = <LogName *>zeroed(runtime.segment.shape.slots, sizeof(LogName))
         for server in runtime.servers:
             self.set_server(server)

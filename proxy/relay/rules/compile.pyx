@@ -22,6 +22,7 @@ from proxy.rules.codes cimport CONVERT_CRC32, CONVERT_DJB2, CONVERT_SDBM, CONVER
 from proxy.rules.program cimport Conditions, Phrases, zeroed
 from proxy.rules.types cimport SCRATCH_BYTES, Scratch
 from proxy.rules.variables.memory cimport LEVELS
+from shm.members cimport BACKEND_NAME_BYTES_MAX
 from shm.segment cimport Segment, rule_counter
 
 from proxy.config.model.rules import RuleAction
@@ -79,7 +80,8 @@ cdef set fetches_of(object rule):
 
 cdef bint named_by_rules(object proxy) except -1:
     """Whether a session can be sent there by its name; a disabled one ends it."""
-    return proxy.backend_index is not None or (proxy.disabled and proxy.kind != "frontend")
+    return not proxy.spare_of and (
+        proxy.backend_index is not None or (proxy.disabled and proxy.kind != "frontend"))
 
 
 cdef bint logs_values(object proxy) except -1:
@@ -120,6 +122,10 @@ cdef class Rulesets:
             [rule.form for rule in every], lists)
         if any(rule.form and not rule.action.names_variable for rule in every):
             self.set_names([each for each in proxies if named_by_rules(each)])
+            spare = [each.backend_index for each in proxies if each.spare_of]  # the last ones
+            if spare:
+                self.judge.names.first_spare = spare[0]
+                self.judge.names.spare_end = spare[len(spare) - 1] + 1
         numbers = {condition: number for number, condition in enumerate(conditions)}
         asked = logged_fetches(proxies).union(*(fetches_of(rule) for rule in every))
         if asked:
@@ -229,7 +235,9 @@ cdef class Rulesets:
             count *= 2
         names.mask = count - 1
         names.places = <BackendName *>zeroed(count, sizeof(BackendName))
-        names.room_bytes = 1 + max((len(proxy.name.encode()) for proxy in proxies), default=0)
+        names.room_bytes = 1 + max(
+            (len(proxy.name.encode()) for proxy in proxies), default=0)
+        names.room_bytes = max(names.room_bytes, <size_t>BACKEND_NAME_BYTES_MAX + 1)
         names.room = <char *>zeroed(names.room_bytes, 1)
         for proxy in proxies:
             name = proxy.name.encode(errors="surrogateescape")

@@ -9,7 +9,7 @@ from libc.stdint cimport int64_t, uint32_t
 
 from proxy.relay.balance.source_hash cimport hash_address
 from proxy.relay.naming.look cimport session_context
-from proxy.relay.rules.judge cimport content_set, next_rule
+from proxy.relay.rules.judge cimport content_set, next_rule, rule_sought
 from proxy.relay.rules.names cimport backend_said
 from proxy.relay.session.early cimport Beginning
 from proxy.relay.session.inspect cimport inspect_hold, inspect_receive, inspect_take
@@ -29,7 +29,7 @@ from proxy.relay.state.types cimport (
     CLIENT, SERVER, STATE_INSPECTING, TERMINATION_CLIENT_ABORT_HEADER,
     TERMINATION_REFUSED, TERMINATION_RESOURCE_CONNECT, Addresses, Engine, Frontend, Session)
 from proxy.rules.types cimport HOLDS, UNDECIDED, ContentView, Context
-from shm.atomics cimport count
+from shm.atomics cimport count, load_relaxed
 
 
 cdef inline int refuse(Session *session, Beginning *beginning, const Rule *rule) noexcept nogil:
@@ -206,20 +206,35 @@ cdef inline int backend_rules_stage(
     return left(engine, session, beginning) if verdict == GOES_ON and beginning.broken else verdict
 
 
+cdef inline int published(Engine *engine, int backend) noexcept nogil:
+    """The index of a backend; -1: none, or an unpublished one."""
+    if backend >= 0 and load_relaxed(&engine.view.backends[backend].unpublished) != 0:
+        return -1
+    return backend
+
+
 cdef inline int chosen_backend(
         Engine *engine, Session *session, const Beginning *beginning) noexcept nogil:
-    """The index of the session's backend, by the rules of its frontend; -1: none."""
+    """The index of the session's backend, by the rules of its frontend; -1: none.
+
+    Rules and a default that lead to an unpublished one are passed over.
+    """
     cdef Frontend *frontend = session.listener.frontend
+    cdef int backend
     cdef const Rule *rule = NULL
     cdef uint32_t at = 0
     cdef Context context
     cdef ContentView view
     if frontend.rules == NULL or frontend.rules.backends.count == 0:
-        return frontend.backend
+        return published(engine, frontend.backend)
     session_context(engine, session, &frontend.rules.backends, &context)
     content_set(&context, &view, beginning.bytes, beginning.length, True)
-    if next_rule(engine, &frontend.rules.backends, &context, &at, &rule) != HOLDS:
-        return frontend.backend
-    if rule.part_count == 0:
-        return rule.target
-    return backend_said(&engine.judge.names, rule, &context, frontend.backend)
+    while rule_sought(engine, &frontend.rules.backends, &context, &at, &rule) == HOLDS:
+        backend = rule.target
+        if rule.part_count != 0:
+            backend = backend_said(
+                &engine.view, &engine.judge.names, rule, &context, frontend.backend)
+        if backend < 0 or published(engine, backend) >= 0:
+            count(rule.hits, 1)
+            return backend
+    return published(engine, frontend.backend)

@@ -121,6 +121,8 @@ cdef struct BackendNames:  # hashed; rules/names.pxd
     uint64_t mask  # one less than there are places, which is a power of two
     char *room  # for a name that is looked for
     size_t room_bytes  # more than the longest has
+    uint32_t first_spare  # backends from there to the last get their names at run time
+    uint32_t spare_end
 
 cdef struct Judge:
     const Term *terms

@@ -23,6 +23,7 @@ from proxy.config.lines.process.unix_bind import unix_bind
 from proxy.config.lines.shapes import ALONE, AT_MOST_ONE, one_of
 from proxy.config.lines.state_files import global_path
 from proxy.config.lines.table import Statement, Table, without_effect, works
+from proxy.config.model.settings import SPARE_BACKENDS_MAX
 from proxy.config.text.context import find_group, find_user
 from proxy.config.text.messages import ConfigError
 from resolverd.config import Family
@@ -159,6 +160,7 @@ GLOBAL_WORDS: Table[GlobalDraft] = {
     "max-spread-checks": works(time("max_spread_checks_ms")),
     "pp2-never-send-local": works(flag("checks_never_local")),
     "ulimit-n": works(number("ulimit_n", 1, DESCRIPTORS_MAX)),
+    "spare-backends": works(number("spare_backends", 0, SPARE_BACKENDS_MAX)),
     "spare-servers": works(number("spare_servers", 0, SLOTS_MAX)),
     "maxpipes": works(number("pipes_max", 0, DESCRIPTORS_MAX)),
     "fd-hard-limit": works(number("fd_hard_limit", 1, DESCRIPTORS_MAX)),

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 from proxy.config.drafts import ProxyDraft
 from proxy.config.http_drafts import Expression, written
-from proxy.config.lines.proxy.rule_order import warn_behind
 from proxy.config.lines.rules.condition import Clauses, Literal, flattened, parse_clauses
 from proxy.config.lines.rules.fetches import FETCHES, RULES, SampleType, Scope
 from proxy.config.linking.rules.conditions import ConditionLinker, SectionIndex, ValueLinker
@@ -53,9 +52,6 @@ class ConnectionRuleLinker:
         rules = self.rules()
         if rules is not None and not self._messages.failed:
             warn_unreached(rules, self._constants, self._messages)
-        if self._draft.switched_backend is not None:
-            for draft in self._draft.rules.backends:
-                warn_behind("use_backend", draft.line.origin, self._messages)
 
     def rules(self) -> ConnectionRules | None:
         """The rules, as far as they have no error; None: there are none."""
@@ -68,7 +64,7 @@ class ConnectionRuleLinker:
             connection=self._stage(found.connection if accepts else (), Scope.CONNECTION),
             session=self._stage(found.session if accepts else (), Scope.SESSION),
             content=self._stage(found.content, Scope.CONTENT | own),
-            backends=self._switch() or self._stage(found.backends, Scope.CONTENT),
+            backends=(*self._switch(), *self._stage(found.backends, Scope.CONTENT)),
             server_rules=self._stage(found.server_rules if serves else (), Scope.CONTENT | own),
             response=self._stage(found.response if serves else (), Scope.RESPONSE | own),
             sticks=self._stage(found.sticks if serves else (), Scope.CONTENT | own),
@@ -82,7 +78,7 @@ class ConnectionRuleLinker:
         return linked if linked.every else None
 
     def _switch(self) -> tuple[Rule, ...]:
-        """A first `use_backend` without a condition, behind which none is looked at."""
+        """A first `use_backend` without a condition: others act while nothing leads there."""
         name, origin = self._draft.switched_backend, self._draft.switched_backend_origin
         if name is None or origin is None:
             return ()

@@ -43,8 +43,9 @@ class RunningOrders:
         self._process()
         self._variables()
         servers = self._report.runtime.servers
-        for proxy in self._report.settings.proxies:
+        for proxy in (*self._report.settings.proxies, *servers.named_backends()):
             self._frontend(proxy)
+            self._backend(proxy)
             for server in servers.of(proxy):
                 self._server(proxy, server)
                 yield ""
@@ -116,6 +117,20 @@ class RunningOrders:
             verb = "disable" if STATUSES[order.state] == "PAUSED" else "shutdown"
             by = self._authors.of(verb, "frontend", proxy.name)
             told = (section, "state", STATUSES[OPEN], STATUSES[order.state])
+            self.found.append(RunningOrder(*told, origin=proxy.origin, by=by))
+
+    def _backend(self, proxy: Proxy) -> None:
+        if proxy.backend_index is None or proxy.spare_of:
+            return
+        section, authors = f"{proxy.kind} {proxy.name}", self._authors
+        if proxy.added_from:
+            by = authors.of("add", "backend", proxy.name)
+            self.found.append(RunningOrder(section, ADDED, "", f"from {proxy.added_from}", by=by))
+        published = self._report.is_published(proxy)
+        if published == bool(proxy.added_from):  # the files' are published, added ones are not
+            by = authors.of("publish" if published else "unpublish", "backend", proxy.name)
+            states = ("published", "unpublished")
+            told = (section, "state", states[published], states[not published])
             self.found.append(RunningOrder(*told, origin=proxy.origin, by=by))
 
     def _server(self, proxy: Proxy, server: Server) -> None:

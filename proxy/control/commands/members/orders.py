@@ -43,8 +43,8 @@ class MemberOrders:
         self._orders = orders
         self._members = members
         runtime = report.runtime
-        self._slots = Slots(runtime.segment, runtime.bells, report.servers.backends)
-        self._follow()  # a predecessor may have left a change without its announcement
+        self.slots = Slots(runtime.segment, runtime.bells, report.servers.backends)
+        self.follow()  # a predecessor may have left a change without its announcement
 
     def commands(self) -> list[Command]:
         """What this family answers to."""
@@ -77,13 +77,13 @@ class MemberOrders:
         proxy, name = self._place(words)
         assert proxy.backend_index is not None
         line = read_line(proxy, name, words[1:], self._report.settings.resolverd)
-        if self._slots.free(proxy.backend_index) is None:
-            yield from self._slots.room(proxy.backend_index)
+        if self.slots.free(proxy.backend_index) is None:
+            yield from self.slots.room(proxy.backend_index)
             self._place(words)  # another order may have come in between
         server, change = self._publish(line)
         runtime = self._report.runtime
         runtime.log(LogLevel.NOTICE, f"server {proxy.name}/{server.name}: {ADDED}")
-        applied = self._slots.applied(server.slot, change)
+        applied = self.slots.applied(server.slot, change)
         yield applied
         yield f"{ADDED}\n{applied.told()}"
 
@@ -108,20 +108,20 @@ class MemberOrders:
         assert proxy.backend_index is not None
         self._orders.refuse_if_replaced()
         number = self._number(line)
-        slot = self._slots.free(proxy.backend_index)
+        slot = self.slots.free(proxy.backend_index)
         if slot is None:
             raise CommandError(
                 f"No slot is free for another server of backend {proxy.name}: it has "
                 f"{proxy.spare_slots} spare ones; write more into 'spare-servers' of the global "
                 "section and reload."
             )
-        writer = self._slots.writer
-        row = self._slots.name_row(proxy.backend_index, slot)
+        writer = self.slots.writer
+        row = self.slots.name_row(proxy.backend_index, slot)
         server = line.server(slot, number, writer.following, row)
         encoded = encode_member(server)
         if len(encoded) > LINE_BYTES_MAX:
             raise CommandError(f"The line of server {server.name} is too long.")
-        self._slots.address(server)
+        self.slots.address(server)
         self._orders.names.publish(slot, "", now_ms())
         self._orders.writer.publish(
             slot, AdminState(int(line.administration), -1, None, 0, 0, now_ms())
@@ -129,9 +129,9 @@ class MemberOrders:
         self._report.runtime.check_orders.publish(slot, AS_CONFIGURED)
         self._report.monitor.forget(slot)
         change = writer.add(slot, encoded, static_state(server))
-        self._slots.taken(proxy.backend_index, slot)
-        self._follow()
-        self._slots.ring(slot)
+        self.slots.taken(proxy.backend_index, slot)
+        self.follow()
+        self.slots.ring(slot)
         return server, change
 
     def _number(self, line: AddedLine) -> int:
@@ -149,9 +149,19 @@ class MemberOrders:
             raise CommandError(f"'id' : custom id {number} already used at {where}.")
         return number
 
-    def _follow(self) -> None:
+    def refuse(self) -> None:
+        """Raise CommandError where another process writes by now."""
+        self._orders.refuse_if_replaced()
+
+    def follow(self) -> None:
         """Go by the change, as workers do."""
         changes = self._members.catch_up()
+        for proxy in changes.unnamed:
+            self._report.directory.unnamed(proxy)
+            self._report.monitor.availability.pop(proxy.name, None)
+        for proxy in changes.named:
+            self._report.monitor.named(proxy)
+            self._report.directory.named(proxy)
         for server in changes.removed:
             self._report.directory.removed(server)
         for server in changes.added:
@@ -167,7 +177,7 @@ class MemberOrders:
             refuse_needed(observed.proxy, observed.server, self._report)
         if not observed.admin.flags & MAINT_MASK:
             raise CommandError(NOT_IN_MAINTENANCE)
-        return "" if self._slots.writer.quiet(observed.server.slot) else CONNECTED
+        return "" if self.slots.writer.quiet(observed.server.slot) else CONNECTED
 
     def delete(self, words: list[str], _level: Level) -> Answer:
         """`del server <backend>/<server>`."""
@@ -177,9 +187,9 @@ class MemberOrders:
         if reason := self._not_yet(observed):
             raise CommandError(reason)
         self._orders.refuse_if_replaced()
-        applied = self._slots.delete(proxy.backend_index, server.slot)
-        self._follow()
+        applied = self.slots.delete(proxy.backend_index, server.slot)
+        self.follow()
         self._report.runtime.log(LogLevel.NOTICE, f"server {proxy.name}/{server.name}: {DELETED}")
         yield applied
-        yield from self._slots.recycle(proxy.backend_index)
+        yield from self.slots.recycle(proxy.backend_index)
         yield f"{DELETED}\n{applied.told()}"

@@ -17,6 +17,7 @@ from proxy.config.model.settings import Proxy, Server
 from proxy.control.command import Piece
 from proxy.control.commands.members.applied import Applied
 from proxy.control.limits import APPLIED_SECONDS_MAX, IN_FORCE_LOOK_SECONDS
+from proxy.members.table_changes import spare_backends
 from proxy.runtime import Bells, now_ms, ring
 from proxy.server_table import spare_slots
 from shm.members import MemberReader, MemberState, MemberWriter
@@ -53,7 +54,10 @@ class Slots:
         self._reader = SlotTableReader(segment)
         names = segment.shape.resolutions  # behind those of the files each spare slot has a row
         self._rows = list(accumulate((each.spare_slots for each in backends), initial=names))
+        spare = spare_backends(backends)
         for member in MemberReader(segment).changed():
+            if member.slot in spare:  # for a name
+                continue
             backend = self._reader.static(member.slot).backend
             if member.state == MemberState.FREE:
                 self._freed.setdefault(backend, deque()).append(member.slot)

@@ -17,7 +17,9 @@ from proxy.control.commands.sessions.words import NamedSection
 from proxy.control.old_generations import OldGeneration
 from proxy.control.rows.directory import Directory
 from proxy.control.rows.report import Report
+from proxy.members.table_changes import members_now
 from proxy.runtime import Runtime
+from proxy.server_table import ServerTable
 
 GENERATION_MASK = 0xFF  # of an id
 
@@ -42,16 +44,22 @@ class SessionsOf:
     @cached_property
     def names(self) -> SessionNames:
         """What its records number."""
-        runtime = self._runtime
         number = None if self.old is None else self.number
-        return SessionNames.of(runtime.settings, runtime.servers, number)
+        return SessionNames.of(self._runtime.settings, self._servers, number)
+
+    @cached_property
+    def _servers(self) -> ServerTable:
+        """Its servers; of an old one those that it had at last."""
+        runtime = self._runtime
+        if self.old is None:
+            return runtime.servers
+        return members_now(runtime.servers, runtime.segment)
 
     @property
     def directory(self) -> Directory:
         """What its file calls proxies and servers."""
         if self._directory is None:
-            runtime = self._runtime
-            self._directory = Directory(runtime.settings, runtime.servers, indexed=False)
+            self._directory = Directory(self._runtime.settings, self._servers, indexed=False)
         return self._directory
 
     def has(self, one: SessionId) -> bool:

@@ -45,7 +45,6 @@ class SessionNames(NamedTuple):
     """What the configuration calls what records number."""
 
     frontends: dict[int, Proxy]  # by index
-    backends: dict[int, Proxy]
     binds: tuple[int, ...]  # ids by index
     servers: ServerTable
     generation: int | None = None  # the number of an old one
@@ -61,11 +60,6 @@ class SessionNames(NamedTuple):
                 for each in settings.frontends
                 if each.frontend_index is not None
             },
-            {
-                each.backend_index: each
-                for each in settings.backends
-                if each.backend_index is not None
-            },
             tuple(bind.id for bind in settings.binds),
             servers,
             generation,
@@ -79,7 +73,8 @@ class SessionNames(NamedTuple):
     def backend(self, session: DumpedSession) -> tuple[str, int]:
         """Name and id of a session's backend; a `listen` section is its clients' from the start."""
         frontend = self.frontends[session.frontend]
-        found = self.backends.get(session.backend)
+        backends = self.servers.backends
+        found = backends[session.backend] if session.backend < len(backends) else None
         if found is None and frontend.backend_index is not None:
             found = frontend
         return ("<NONE>", -1) if found is None else (found.name, found.id)

@@ -17,6 +17,7 @@ class ServerLoad(NamedTuple):
     other_backup: str = ""  # the backup that is used instead of it
     sessions: int = 0  # at it now
     queued: int = 0  # that wait for a place at it, or at any server of its backend
+    published: bool = True  # rules and defaults lead to its backend
 
 
 def stands_by(observed: Observed, load: ServerLoad) -> str:
@@ -42,5 +43,7 @@ def is_full(observed: Observed, load: ServerLoad) -> str:
 
 
 def held_back(observed: Observed, load: ServerLoad) -> str:
-    """Either of both."""
+    """Either of both, or that nothing leads to its backend."""
+    if not load.published:
+        return "its backend is not published (publish backend)"
     return stands_by(observed, load) or is_full(observed, load)

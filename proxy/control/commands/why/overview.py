@@ -35,11 +35,13 @@ def load_of(report: Report, observed: Observed) -> ServerLoad:
                 other = found.server.name
                 break
     queued = counters["queued"] + report.monitor.backend_counters(proxy)["queued"]
-    return ServerLoad(active, other, counters["sessions"], queued)
+    return ServerLoad(active, other, counters["sessions"], queued, report.is_published(proxy))
 
 
 def backend_text(report: Report, proxy: Proxy) -> str:
     """Whether a backend takes sessions."""
+    if not report.is_published(proxy):
+        return "takes no new sessions: it is not published (publish backend)"
     summary = report.monitor.summary(proxy)
     queued = report.monitor.backend_counters(proxy)["queued"]
     waiting = f"; {queued} sessions wait in its queues" if queued else ""
@@ -137,7 +139,7 @@ def frontend_lines(report: Report, proxy: Proxy) -> Iterator[str]:
     elif proxy.default_backend is None:
         yield "  backend     : none without a rule that names one\n"
     else:
-        backend = report.settings.backends[proxy.default_backend]
+        backend = report.servers.backends[proxy.default_backend]
         yield f"  backend     : {backend.name} {backend_text(report, backend)}\n"
 
 
@@ -149,6 +151,10 @@ def idle_lines(report: Report) -> Iterator[str]:
         well = well and not reason
         yield f"{proxy.name} lets no clients in: {reason}\n" if reason else ""
     for proxy in report.backends:
+        if not report.is_published(proxy):
+            well = False
+            yield f"{proxy.name} {backend_text(report, proxy)}\n"
+            continue
         waiting = report.monitor.backend_counters(proxy)["queued"]
         for observed in report.observer.backend(proxy):
             counters = report.monitor.server_counters(observed.server)
