@@ -23,6 +23,7 @@ import setproctitle
 
 from proxy.builds.installed import Installation, running
 from proxy.builds.succession import PROOF, PROTOCOL, PROVED, Estate
+from proxy.config.report import FATAL
 from proxy.log_thread import pause_log_threads, start_again
 from proxy.members.table_changes import members_now
 from proxy.runtime import Runtime
@@ -44,6 +45,7 @@ from shm.events import EVENTS_MAX, EventRing
 NOT_PROVED = (
     "the build on disk does not prove that it can go on from this one: mend it, or start it anew"
 )
+FILES_AT_FAULT = "the build on disk takes over once it finds no error in the files: mend them"
 CHANGED_MEANWHILE = (
     "the build on disk has changed while it was proved: reload again once it is all installed"
 )
@@ -102,7 +104,8 @@ class Proof:
         lines = self.end().decode(errors="replace").splitlines()
         proved, _, layout = lines[-1].rpartition(" ") if lines else ("", "", "")
         if proved != PROVED:
-            raise UpgradeError(*(TAG.sub("", each) for each in lines[-LINES_MAX:]), NOT_PROVED)
+            told = [TAG.sub("", each) for each in lines[-LINES_MAX:]]
+            raise UpgradeError(*told, FILES_AT_FAULT if FATAL in told else NOT_PROVED)
         if running().on_disk() != self._proved:
             raise UpgradeError(CHANGED_MEANWHILE)
         return layout

@@ -177,3 +177,17 @@ def test_a_start_with_files_behind_two_dashes_in_a_folder_that_is_gone(
         begun.process.send_signal(signal.SIGUSR2)
         wait_for(lambda: DONE in begun.output.read_text(), 2 * PATIENCE_SECONDS, "the upgrade")
     backend.close()
+
+
+def test_an_error_of_the_files_is_not_the_fault_of_the_build(
+    edge: Edge, installed: Installed
+) -> None:
+    text = edge.program.file.read_text()
+    edge.program.file.write_text(f"{text}    bind\n")
+    installed.change("proxy/__init__.py")
+    edge.reload("reload failed, nothing changed")
+    assert "takes over once it finds no error in the files" in edge.told
+    assert "does not prove" not in edge.told
+    edge.program.file.write_text(text)
+    edge.reload(DONE)
+    assert who_answers(edge.target)

@@ -79,6 +79,15 @@ cdef void *zeroed(size_t number, size_t size) except NULL:
     return found
 
 
+cdef bytes put_name(LogName *name, object named):
+    """Give a name to a server or a backend; its bytes, which are there as long as it has it."""
+    cdef bytes text = encoded(named.name)
+    name.bytes = text
+    name.length = len(text)
+    name.id = named.id
+    return text
+
+
 def constant_of(item, proxy, host: str) -> str | None:
     """The value of a format's name where the configuration gives it; None where a session does."""
     return {
@@ -211,28 +220,15 @@ cdef class AccessLogs:
 
     cdef int set_server(self, object server) except -1:
         """The name of a server, in place of the one that its slot had."""
-        cdef bytes text = encoded(server.name)
-        cdef LogName *name
-        if self.log.servers == NULL:  # nothing is logged
-            return 0
-        name = &self.log.servers[<size_t>server.slot]
-        name.bytes = text
-        name.length = len(text)
-        name.id = server.id
-        self.servers[server.slot] = text
+        if self.log.servers != NULL:  # else nothing is logged
+            self.servers[server.slot] = put_name(&self.log.servers[<size_t>server.slot], server)
         return 0
 
     cdef int set_backend(self, object proxy) except -1:
         """The name of a backend, in place of the one that it had."""
-        cdef bytes text = encoded(proxy.name)
-        cdef LogName *name
-        if self.log.backends == NULL:  # nothing is logged
-            return 0
-        name = &self.log.backends[<size_t>proxy.backend_index]
-        name.bytes = text
-        name.length = len(text)
-        name.id = proxy.id
-        self.backends[proxy.backend_index] = text
+        cdef size_t index = proxy.backend_index
+        if self.log.backends != NULL:
+            self.backends[index] = put_name(&self.log.backends[index], proxy)
         return 0
 
     cdef int set_names(self, object runtime, object listeners) except -1:
