@@ -272,7 +272,8 @@ def test_waits_take_no_place_that_another_wants(tmp_path: Path) -> None:
         assert site.ask("@1 show version") == version
         assert "worker" in site.ask("show proc")
         ended = [client for client in waiting if select.select([client], [], [], 0)[0]]
-        assert [said(client) for client in ended] == [""]
+        assert {said(client) for client in ended} == {""}
+        assert len(ended) <= 2  # a newcomer that is answered may have its place for a moment more
 
 
 def test_events_are_followed_until_the_client_leaves(site: Site) -> None:

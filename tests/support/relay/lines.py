@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.support.common import PATIENCE_SECONDS, free_port
+from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
 from tests.support.differential.one_program import PROGRAMS, OneProgram, one_program
 
 HEAD = """\
@@ -112,6 +112,12 @@ def line_of(program: OneProgram, seconds: float = PATIENCE_SECONDS) -> str:
         program.log.setblocking(False)
 
 
+def is_idle(program: OneProgram) -> bool:
+    """Whether no session is left; a line may be there before, and the client may have its end."""
+    lines = [line.split(",") for line in program.ask("show stat -1 1 -1").splitlines() if line]
+    return all(line[lines[0].index("scur")] == "0" for line in lines[1:])
+
+
 @contextmanager
 def logging(
     name: str, folder: Path, cases: Sequence[Logging], server: Server
@@ -138,6 +144,7 @@ def lines_of_both(folder: Path, cases: Sequence[Logging]) -> dict[str, list[list
                     for sent in case.sent:
                         play(port, sent, reset=case.reset)
                         lines.append(line_of(program))
+                        wait_for(lambda: is_idle(program), PATIENCE_SECONDS, "its session's end")
                     found[name].append(lines)
     finally:
         server.close()
