@@ -80,11 +80,17 @@ def _owned(path: Path, text: str) -> Path:
     return path
 
 
+def _environ() -> dict[str, str]:
+    """A sanitizer that is preloaded is for Millrace: daemons would take minutes with it."""
+    return {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
+
+
 def _once(command: Sequence[str | Path]) -> None:
     """Run to its end what prepares a daemon's folder."""
     done = subprocess.run(
         command,
         user=USER if AS_ROOT else None,
+        env=_environ(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -111,6 +117,7 @@ def _running(
             command,
             cwd=folder,
             user=user if AS_ROOT else None,
+            env=_environ(),
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=stream,

@@ -21,6 +21,7 @@ from tests.support.generated import examples, sample
 from tests.support.trace import SteppedChild, pause
 
 LOOKS_MIN = 100  # of a reader beside a writer
+STEPS_MAX = 5_000_000  # of a change, with a sanitizer, too
 TEXTS = (Matcher.STR, Matcher.BEG, Matcher.END, Matcher.SUB)
 OLD, NEW = b"old", b"new"
 
@@ -202,11 +203,11 @@ def test_a_successor_takes_over_what_was_in_force_wherever_a_writer_died(
         made.editor.prepare()
         made.editor.publish()
         with SteppedChild(lambda: WORKS[name](made)) as child:
-            steps = child.count_steps(100_000)
+            steps = child.count_steps(STEPS_MAX)
             child.kill()
     outcomes = set()
     deaths = chance.sample(range(1, steps), sample(8, 600))
-    for death in (*sorted(deaths), steps + 50):  # at last none
+    for death in (*sorted(deaths), STEPS_MAX):  # at last none
         with pairs(segment) as made:
             made.editor.prepare()
             made.editor.publish()
@@ -238,6 +239,7 @@ def test_readers_never_meet_a_mixture_while_a_writer_changes_the_list(
     looked, looks = os.pipe()
     reader = os.fork()
     if reader == 0:
+        os.close(told)
         os._exit(_read_until(made, stop, looks))
     os.close(looks)
     made.area.join(0)
@@ -267,7 +269,6 @@ def test_readers_never_meet_a_mixture_while_a_writer_changes_the_list(
 def _read_until(made: ChangingMap, stop: int, told: int) -> int:
     """In a child: look up until the pipe is closed; 0: each time there was a value."""
     os.set_blocking(stop, False)
-    os.closerange(stop + 1, stop + 2)
     made.area.join(0)
     lookups, looks = made.lookups(), 0
     while True:
