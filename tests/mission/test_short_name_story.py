@@ -111,13 +111,16 @@ def test_the_trouble_is_told_as_it_happens(host: Host) -> None:
         notice = told.splitlines()[0]
         output = comparable(program.output.read_text().replace(str(program.file), FILE))
         assert notice in output.splitlines()
-        last = quoted("trouble")[
-            -1
-        ]  # no client meanwhile: it would be a session of the line before
-        wait_for(lambda: last in program.output.read_text(), 20.0, "the end of hold nx", step=0.1)
+        story = quoted("trouble")
+
+        def lines() -> list[str]:
+            told = comparable(program.output.read_text()).splitlines()
+            return [line for line in told if line in story]
+
+        # no client meanwhile: it would be a session of the line before the last
+        wait_for(lambda: story[-1] in lines(), 20.0, "the end of hold nx", step=0.1)
         assert who_answers(FRONT) is None
-        lines = comparable(program.output.read_text()).splitlines()
-        assert [line for line in lines if line in quoted("trouble")] == quoted("trouble")
+        assert lines() == story
         printed, told = host.run(program, "down")
         assert printed == told
 

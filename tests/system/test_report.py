@@ -120,7 +120,8 @@ def test_everything_is_in_it_but_secrets(program: Program, out: Path) -> None:
     assert not [name for name in made.parts if name.endswith(".failed")], made.said
     assert made.parts["version.txt"].startswith("Millrace version ")
     assert f"main process: {program.process.pid}\n" in made.parts["target.txt"]
-    assert made.parts["ping.txt"].startswith("ok")
+    # failing: that program's processes had no turn for 1.5 s
+    assert made.parts["ping.txt"].startswith(("ok", "failing: 0 of 1 workers serve"))
     assert f"Pid: {program.process.pid}\n" in made.parts["answers/show-info.txt"]
     for command in (
         "stat",
