@@ -141,7 +141,12 @@ class BackendOrders:
         for backend in backends:
             slot = self._slots[backend]
             member = self._reader.read(slot)
-            if member.state == MemberState.DELETED and self._is_deserted(backend, member.change):
+            if member.state != MemberState.DELETED:
+                continue
+            gone = self._applied(member.change, in_relays=True)  # no session is on its way there
+            yield gone
+            deserted = not gone.now() and self._writer.backend_quiet(backend)
+            if deserted and self._reader.read(slot) == member:
                 self._writer.empty(slot)
                 self._members.slots.ring(slot)
         for backend in backends:
@@ -152,12 +157,9 @@ class BackendOrders:
                 if not forgotten.now() and self._state(backend) == MemberState.EMPTIED:
                     self._writer.free_backend(backend)
 
-    def _is_deserted(self, backend: int, change: int) -> bool:
-        return not self._applied(change).now() and self._writer.backend_quiet(backend)
-
-    def _applied(self, change: int, *, by_living: bool = False) -> Applied:
+    def _applied(self, change: int, *, in_relays: bool = False, by_living: bool = False) -> Applied:
         segment = self.report.runtime.segment
-        return Applied(segment, change, resolved=False, by_living=by_living)
+        return Applied(segment, change, resolved=False, in_relays=in_relays, by_living=by_living)
 
     def _answer(self, applied: Applied, text: str) -> Iterator[Piece]:
         yield applied
