@@ -19,7 +19,7 @@ def spare_backends(sections: Sections) -> list[ProxyDraft]:
     """
     spare: list[ProxyDraft] = []
     for name, defaults in sections.named_defaults():
-        if why_no_spare_backends(defaults):
+        if not serves_at_run_time(defaults):
             continue
         for number in range(1, sections.globals.spare_backends + 1):
             placeholder = f"spare backend {number} from {name}"  # no section can be called so
@@ -29,14 +29,12 @@ def spare_backends(sections: Sections) -> list[ProxyDraft]:
     return spare
 
 
-def why_no_spare_backends(defaults: ProxyDraft) -> str:
-    """What of a `defaults` section keeps backends from being added with it; empty: nothing."""
-    if defaults.mode != "tcp":
-        return "it is in mode http"
-    if not defaults.rules.empty:
-        return "it has rules"
-    if defaults.disabled:
-        return "it is disabled"
-    if has_fixed_weights(defaults.balance, hash_consistent=defaults.hash_consistent):
-        return "its load balancing is not dynamic"
-    return ""
+def serves_at_run_time(defaults: ProxyDraft) -> bool:
+    """Whether a backend with these settings can get servers and clients at run time.
+
+    Rules are linked to the section that they stand in, and so are checks that say its name.
+    """
+    named = "be_name" in repr(defaults.check_rules)
+    fixed = has_fixed_weights(defaults.balance, hash_consistent=defaults.hash_consistent)
+    served = defaults.mode == "tcp" and not defaults.disabled
+    return served and defaults.rules.empty and not (named or fixed)

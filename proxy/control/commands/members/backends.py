@@ -123,7 +123,8 @@ class BackendOrders:
         if not found:
             raise CommandError(
                 f"No backend can be added from '{defaults}': that takes a 'defaults' section with "
-                "this name, in mode tcp, without rules and with a dynamic load balancing, and "
+                "this name, in mode tcp, without rules and checks that say be_name, with a dynamic "
+                "load balancing, and "
                 "'spare-backends' of the global section above 0."
             )
         return found
