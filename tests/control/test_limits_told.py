@@ -90,7 +90,8 @@ def test_each_limit_is_told_with_its_word(edge: Edge) -> None:
         "few: sessions wait in the queue: all places of its servers were taken (maxconn of servers)"
     )
     assert edge.one_event("slow: ").startswith(f"slow: {WAIT}")
-    assert edge.program.output.read_text().count(WAIT) == 3
+    said = edge.program.output
+    wait_for(lambda: said.read_text().count(WAIT) == 3, PATIENCE_SECONDS, "the log says so, too")
     assert not edge.events("quiet: ")
     for each in clients["second"]:
         each.close()
