@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from proxy import __version__
-from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
+from tests.support.common import PATIENCE_SECONDS, free_port, stand_still, wait_for
 from tests.support.dns.nsd import Nsd
 from tests.support.program.installed import Installed
 from tests.support.program.program import NamedBackend, Program, greet, who_answers
@@ -220,7 +220,7 @@ def servers_are_restarted_in_turn(day: Day) -> None:
 def the_nameserver_is_away(day: Day) -> None:
     """Servers keep their addresses while it is silent, and a record that is new then is found."""
     for pid in family(day.nsd.process.pid):
-        os.kill(pid, signal.SIGSTOP)
+        stand_still(pid)
     day.until(lambda: " timeout " in day.order("show resolution"), "a run without an answer")
     day.crowd.await_more(100)
     assert day.up() == set(APP)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from proxy.control.limits import SESSIONS_SECONDS_MAX
-from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
+from tests.support.common import PATIENCE_SECONDS, free_port, stand_still, wait_for
 from tests.support.control.sessions import (
     ID,
     Running,
@@ -185,7 +185,7 @@ def test_one_that_is_stopped_is_named_and_the_others_answer(generations: Generat
     text = generations.there.ask("show proc")
     pid = int(rows_of(text)[6][0])
     ask = generations.there.program.ask
-    os.kill(pid, signal.SIGSTOP)
+    stand_still(pid)
     try:
         began = time.monotonic()
         text = ask("show sess")

@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 
 from shm.dumps import PAGE_RECORDS
-from tests.support.common import PATIENCE_SECONDS, wait_for
+from tests.support.common import PATIENCE_SECONDS, stand_still, wait_for
 from tests.support.control.sessions import (
     ID,
     SOURCE,
@@ -129,7 +129,7 @@ def test_a_worker_that_does_not_answer_is_named(tmp_path: Path) -> None:
         told = re.search(r"worker=1 \(pid=(\d+)\)", there.ask(f"show sess {of_second}"))
         assert told is not None
         stopped = int(told[1])
-        os.kill(stopped, signal.SIGSTOP)
+        stand_still(stopped)
         try:
             ask = there.program.ask
             wait_for(

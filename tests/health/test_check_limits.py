@@ -17,7 +17,7 @@ from proxy.config.model.settings import Check, Global
 from proxy.health.judgement import CheckState
 from proxy.runtime import Runtime
 from shm.states import Operational
-from tests.support.common import free_port, wait_for
+from tests.support.common import free_port, stand_still, wait_for
 from tests.support.relay.worker import (
     Backend,
     Site,
@@ -157,7 +157,7 @@ def test_a_stopped_signal_does_not_make_checks_pile_up() -> None:
     with site(settings) as made:
         pid = checking(made).pids[0]
         wait_for(lambda: made.health(0).health == 4, 5, "fully up")
-        os.kill(pid, signal.SIGSTOP)
+        stand_still(pid)
         time.sleep(0.2)
         before_ms = made.health(0).checked_ms
         os.kill(pid, signal.SIGCONT)

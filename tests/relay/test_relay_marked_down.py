@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import pytest
 
 from shm.states import AdminFlag
-from tests.support.common import wait_for
+from tests.support.common import PATIENCE_SECONDS, wait_for
 from tests.support.relay.site import RelayServer, RelayUnderTest
 from tests.support.relay.worker import Backend
 from tests.support.servers import Server, echo
@@ -50,7 +50,7 @@ def test_maintenance_ends_the_sessions_of_that_server_and_of_no_other() -> None:
         assert alive(clients[1])
         assert alive(clients[3])
         assert relay.counters("server", 0)["sessions"] == 0
-        assert relay.hints() == [0, 2]
+        wait_for(lambda: relay.hints() == [0, 2], PATIENCE_SECONDS, "the hints follow")
 
 
 def test_a_failed_check_ends_sessions_and_drain_does_not() -> None:

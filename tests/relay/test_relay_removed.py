@@ -12,7 +12,7 @@ from proxy.runtime import now_ms
 from shm.states import AdminFlag
 from tests.relay.test_relay_marked_down import alive, connected, ended
 from tests.relay.test_relay_syscalls import SystemCalls
-from tests.support.common import wait_for
+from tests.support.common import PATIENCE_SECONDS, wait_for
 from tests.support.relay.site import RelayServer, RelayUnderTest
 from tests.support.relay.worker import Backend
 from tests.support.servers import Server, echo, silent_port
@@ -51,7 +51,7 @@ def test_shutdown_ends_the_sessions_of_a_lost_address_and_no_others(echoes: list
         assert alive(clients[1])
         assert alive(clients[3])
         assert relay.counters("server", 0)["sessions"] == 0
-        assert relay.hints() == [0, 2]
+        wait_for(lambda: relay.hints() == [0, 2], PATIENCE_SECONDS, "the hints follow")
 
 
 @pytest.mark.parametrize("elsewhere", ["address", "port"])

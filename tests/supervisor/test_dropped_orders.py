@@ -13,7 +13,7 @@ from proxy.arguments import Arguments, parse
 from proxy.client.connection import answer_of
 from proxy.client.reload import run
 from proxy.supervisor.master import STILL_LOOKING
-from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
+from tests.support.common import PATIENCE_SECONDS, free_port, stand_still, wait_for
 from tests.support.program.program import Program
 
 ENTRIES = 200_000  # looking through them takes a helper long enough to be seen
@@ -149,7 +149,7 @@ def test_a_reload_behind_it_does_not_wait_for_what_is_looked_for(tmp_path: Path)
         with ThreadPoolExecutor(1) as pool:
             first = pool.submit(ordered)
             pid = wait_for(helper, 60, "it looks for dropped entries")
-            os.kill(pid, signal.SIGSTOP)
+            stand_still(pid)
             second = ordered()
             os.kill(pid, signal.SIGKILL)
             assert "generation 2 serves" in first.result()

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
+from tests.support.common import PATIENCE_SECONDS, free_port, stand_still, wait_for
 from tests.support.supervisor.program import (
     Program,
     await_serving,
@@ -118,7 +118,7 @@ def test_a_worker_that_stands_still_meanwhile_is_stood_in_for(
     worker, sibling = (program.pid_of(f"worker {number}") for number in (0, 1))
     program.signal(signal.SIGUSR2)
     wait_for(lambda: reads(program), 15, "the file is read", step=0.001)
-    os.kill(worker, signal.SIGSTOP)
+    stand_still(worker)
     with ExitStack() as stack:
         assert {greeting(client)[1] for client in connect(address, stack)} == {sibling}
         assert DONE not in program.text()

@@ -21,7 +21,7 @@ import pytest
 
 from proxy.supervisor.generation import Generation
 from tests.supervisor.reload_faults import ERRORS
-from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
+from tests.support.common import PATIENCE_SECONDS, free_port, stand_still, wait_for
 from tests.support.generated import LONG, sample
 from tests.support.supervisor.program import ROOT, Program, await_serving, hello, started
 
@@ -110,7 +110,7 @@ class Stage:
 
     def stop_worker(self) -> None:
         pid = self.program.pid_of("worker 0")
-        os.kill(pid, signal.SIGSTOP)
+        stand_still(pid)
         try:
             hello(self.address)
         finally:

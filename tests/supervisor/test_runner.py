@@ -18,7 +18,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
+from tests.support.common import PATIENCE_SECONDS, free_port, stand_still, wait_for
 from tests.support.generated import sample
 from tests.support.program.program import Program
 from tests.support.supervisor.program import is_alive
@@ -192,7 +192,7 @@ def test_no_program_outlives_a_runner_killed_at_any_moment(tmp_path: Path, seed:
 def test_a_stopped_runner_is_replaced_and_its_programs_end(tmp_path: Path) -> None:
     with hanging(tmp_path) as made:
         runner = made.programs()
-        os.kill(runner, signal.SIGSTOP)
+        stand_still(runner)
         assert made.successor(runner)
         await_gone(runner)
         assert f"runner ({runner}) does not answer" in made.program.output.read_text()
@@ -211,7 +211,7 @@ def test_programs_end_with_a_killed_supervisor(tmp_path: Path, stopped: bool) ->
     with hanging(tmp_path) as made:
         runner = made.programs()
         if stopped:
-            os.kill(runner, signal.SIGSTOP)
+            stand_still(runner)
         made.program.process.kill()
         made.program.process.wait(PATIENCE_SECONDS)
         await_gone(runner)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from proxy.supervisor.backoff import Backoff
-from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
+from tests.support.common import PATIENCE_SECONDS, free_port, stand_still, wait_for
 from tests.support.supervisor.program import (
     Program,
     await_serving,
@@ -146,7 +146,7 @@ def test_sockets_of_a_stopped_worker_are_adopted_at_once_and_the_worker_is_repla
     program: Program, address: Address
 ) -> None:
     stopped = program.pid_of("worker 0")
-    os.kill(stopped, signal.SIGSTOP)
+    stand_still(stopped)
     for _ in range(20):
         assert hello(address)[1] != stopped
     assert is_alive(stopped), "nobody waited for its end"
@@ -159,7 +159,7 @@ def test_a_worker_that_was_stopped_briefly_takes_its_sockets_back(
     program: Program, address: Address
 ) -> None:
     worker = program.pid_of("worker 0")
-    os.kill(worker, signal.SIGSTOP)
+    stand_still(worker)
     wait_for(lambda: workers_seen(address) == {1}, 15, "the sibling serves everything")
     os.kill(worker, signal.SIGCONT)
     wait_for(lambda: workers_seen(address) == {0, 1}, 15, "the worker has its sockets again")

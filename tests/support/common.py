@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import os
 import shutil
+import signal
 import socket
 import sys
 import time
@@ -109,9 +110,15 @@ def free_port() -> int:
 
 
 def all_stopped(pid: int) -> bool:
-    """Whether the signal has reached every thread."""
+    """Whether the signal has reached every thread, be it through a tracer."""
     states = [task.joinpath("stat").read_text() for task in Path(f"/proc/{pid}/task").iterdir()]
-    return all(state.rpartition(")")[2].split()[0] == "T" for state in states)
+    return all(state.rpartition(")")[2].split()[0] in "Tt" for state in states)
+
+
+def stand_still(pid: int) -> None:
+    """Stop a process, and wait until none of its threads runs: a signal takes its time."""
+    os.kill(pid, signal.SIGSTOP)
+    wait_for(lambda: all_stopped(pid), PATIENCE_SECONDS, f"process {pid} stands still")
 
 
 def widen(datagrams: socket.socket, size: int) -> None:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
+from tests.support.common import PATIENCE_SECONDS, free_port, stand_still, wait_for
 from tests.support.dns.scripted import ScriptedNameserver, records
 from tests.support.program.program import Program
 
@@ -167,7 +167,7 @@ def test_added_names_have_rows_as_those_of_the_files(told: Told) -> None:
     assert f"millrace_resolution_records{labels} 2" in told.metrics()
     assert "name        : one.test (resolvers r1, A)" in told.program.ask("show why edge/n1")
     resolverd = told.program.children()["resolverd"][0]
-    os.kill(resolverd, signal.SIGSTOP)  # what is told now is of the segment
+    stand_still(resolverd)  # what is told now is of the segment
     summaries = json.loads(told.program.ask("show resolution json"))
     os.kill(resolverd, signal.SIGCONT)
     found = {each["name"]: each for each in summaries}

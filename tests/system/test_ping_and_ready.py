@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from proxy.client.ping import run
-from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
+from tests.support.common import PATIENCE_SECONDS, free_port, stand_still, wait_for
 from tests.support.program.program import Program
 
 HOST = "127.44.33.1"
@@ -72,16 +72,16 @@ def test_they_say_what_is_so(tmp_path: Path, capfd: pytest.CaptureFixture[str]) 
         assert edge.ready() == (200, b"ready\n")
 
         [control] = program.children()["control"]
-        os.kill(control, signal.SIGSTOP)  # no control is needed
+        stand_still(control)  # no control is needed
         assert edge.ping(capfd)[0] == 0
         os.kill(control, signal.SIGKILL)
 
         for worker in program.children()["worker"]:
-            os.kill(worker, signal.SIGSTOP)
+            stand_still(worker)
         wait_for(lambda: edge.ping(capfd)[0] == 1, 15, "no worker serves")
         wait_for(lambda: edge.ping(capfd)[0] == 0, 15, "workers were replaced")
 
-        os.kill(main, signal.SIGSTOP)
+        stand_still(main)
         status, told = edge.ping(capfd, 1)
         os.kill(main, signal.SIGCONT)
         assert (status, "does not answer within 1 s" in told) == (1, True)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from proxy.client.running import command_line_of
-from tests.support.common import free_port
+from tests.support.common import free_port, stand_still
 from tests.support.program.program import Program
 
 CONFIGURATION = """global
@@ -182,7 +182,7 @@ def test_a_socket_or_a_pid_leads_to_the_rest(named: str, tmp_path: Path, out: Pa
 
 def test_a_program_that_does_not_answer(program: Program, out: Path) -> None:
     children = program.children()
-    os.kill(program.process.pid, signal.SIGSTOP)
+    stand_still(program.process.pid)
     try:
         for kind in ("control", "resolverd"):
             os.kill(children[kind][0], signal.SIGKILL)

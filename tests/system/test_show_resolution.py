@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from proxy.control.commands.why.show_why import USAGE
-from tests.support.common import PATIENCE_SECONDS, wait_for
+from tests.support.common import PATIENCE_SECONDS, stand_still, wait_for
 from tests.support.dns.scripted import NX, ScriptedNameserver, services
 from tests.support.program.program import Program
 
@@ -139,7 +139,7 @@ def test_why_of_every_kind_of_server(program: Program) -> None:
 
 def test_resolverd_stopped_the_segment_speaks(program: Program) -> None:
     (pid,) = program.children()["resolverd"]
-    os.kill(pid, signal.SIGSTOP)
+    stand_still(pid)
     listed = rows(program)
     text, chain = program.ask("show resolution app.test"), why(program, "edge/web1")
     os.kill(pid, signal.SIGCONT)
@@ -154,7 +154,7 @@ def test_resolverd_stopped_the_segment_speaks(program: Program) -> None:
 def test_resolverd_killed_while_it_is_asked(program: Program) -> None:
     for _ in range(5):
         (pid,) = wait_for(lambda: program.children().get("resolverd"), 10, "resolverd")
-        os.kill(pid, signal.SIGSTOP)
+        stand_still(pid)
         with ThreadPoolExecutor() as executor:
             asking = executor.submit(program.ask, "show why edge/web2")
             os.kill(pid, signal.SIGKILL)

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.browser import Browser
-from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
+from tests.support.common import PATIENCE_SECONDS, free_port, stand_still, wait_for
 from tests.support.dns.scripted import SILENT, records
 from tests.support.generated import sample
 from tests.support.program.program import NamedBackend, greet
@@ -168,7 +168,7 @@ def test_six_situations_in_a_browser(
     greeted[1].close()
 
     resolverd = stage.program.children()["resolverd"][0]
-    stage.program.process.send_signal(signal.SIGSTOP)  # a supervisor replaces what has died
+    stand_still(stage.program.process.pid)  # a supervisor replaces what has died
     try:
         os.kill(resolverd, signal.SIGKILL)
         stage.wait("? resolverd does not answer")

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
 import socket
 import struct
 import sys
@@ -43,7 +44,7 @@ from proxy.relay.state.termination import Termination
 from resolverd.config import ResolverdSettings
 from shm.processes import ProcessStatus
 from shm.states import ServerState
-from tests.support.common import PATIENCE_SECONDS, wait_for
+from tests.support.common import PATIENCE_SECONDS, stand_still, wait_for
 from tests.support.forking.process import Process, start
 
 ROOT = Path(__file__).parents[3]
@@ -316,8 +317,11 @@ class RelayUnderTest:
         self.call("command", command, worker)
 
     def signal(self, number: int, worker: int) -> None:
-        """Send a signal to a relay process."""
-        os.kill(self.pid(worker), number)
+        """Send a signal to a relay process; one that is stopped stands still then."""
+        if number == signal.SIGSTOP:
+            stand_still(self.pid(worker))
+        else:
+            os.kill(self.pid(worker), number)
 
     def pid(self, worker: int = 0) -> int:
         """The process of a relay; 0 when it has ended."""
