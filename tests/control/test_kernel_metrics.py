@@ -17,7 +17,7 @@ from proxy.control.metrics import kernel
 from proxy.kernel import refusals
 from proxy.kernel.listening import listening
 from proxy.kernel.refusals import Occupancy, Throttling, extended_counters
-from tests.support.common import free_port
+from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
 from tests.support.control.http import get
 from tests.support.control.sections import METRICS
 from tests.support.control.site import World, control_world
@@ -91,9 +91,13 @@ def test_ports_and_descriptors_are_the_kernels(world: World) -> None:
     low, high = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
     assert scrape(world)["millrace_kernel_local_ports", ""] == high - low + 1
     if Path("/proc/self/fd").stat().st_size:  # Linux 6.2
-        counted = len(list(Path(f"/proc/{world.pid}/fd").iterdir()))
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        assert refusals.descriptors(world.pid) == Occupancy(counted, limit)
+
+        def alike() -> bool:  # the connection of the scrape may be about to end
+            counted = len(list(Path(f"/proc/{world.pid}/fd").iterdir()))
+            return refusals.descriptors(world.pid) == Occupancy(counted, limit)
+
+        wait_for(alike, PATIENCE_SECONDS, "both count the same")
 
 
 def test_too_many_listening_sockets_are_not_read(

@@ -18,6 +18,7 @@ from resolverd.resolv_conf.inotify import FolderWatch
 from resolverd.resolv_conf.linked_file import LINKS_MAX, OPEN_FOLDER, LinkedFileReader, find_folders
 from resolverd.resolv_conf.nameserver_rows import follow, in_use
 from shm.states import NameState
+from tests.support.common import own_descriptors
 
 FIXED = Nameserver("ns1", "127.0.0.1", index=0)
 SECTION = ResolversSection("r1", (FIXED,), search=("own.test",), followed=Followed("/x", 1, rows=4))
@@ -143,24 +144,24 @@ def test_a_link_that_points_elsewhere_is_followed_unless_confined(place: Path) -
         assert free.read(9) == b"two"
         with pytest.raises(OSError, match="outside of the chroot"):
             confined.read(9)
-        opened = len(list(Path("/proc/self/fd").iterdir()))
+        opened = own_descriptors()
         link.unlink()
         link.symlink_to("one/file")
         assert (free.read(9), confined.read(9)) == (b"one", b"one")
-        assert len(list(Path("/proc/self/fd").iterdir())) == opened - 1  # the folder that was left
+        assert own_descriptors() == opened - 1  # the folder that was left
 
 
 def test_a_folder_that_is_a_link_itself_or_is_made_again_is_followed(place: Path) -> None:
     (place / "now").symlink_to("one")
     (place / "link").symlink_to("now/file")
-    opened = len(list(Path("/proc/self/fd").iterdir()))
+    opened = own_descriptors()
     with reader_of(place / "link") as reader:
         for _ in range(3):  # as the kubelet does with `..data`
             for name in ("one", "two"):
                 (place / "next").symlink_to(name)
                 (place / "next").rename(place / "now")
                 assert reader.read(9) == name.encode()
-        assert len(list(Path("/proc/self/fd").iterdir())) == opened + 3  # two given, one since
+        assert own_descriptors() == opened + 3  # two given, one since
         (place / "two").rename(place / "former")
         assert reader.read(9) == b"two"  # nothing else is there
         (place / "two").mkdir()
@@ -171,11 +172,11 @@ def test_a_folder_that_is_a_link_itself_or_is_made_again_is_followed(place: Path
 def test_a_folder_in_the_place_of_the_file_costs_no_descriptor(place: Path) -> None:
     (place / "file").mkdir()
     with reader_of(place / "file") as reader:
-        opened = len(list(Path("/proc/self/fd").iterdir()))
+        opened = own_descriptors()
         for _ in range(3):
             with pytest.raises(IsADirectoryError):
                 reader.read(9)
-        assert len(list(Path("/proc/self/fd").iterdir())) == opened
+        assert own_descriptors() == opened
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes somebody else")

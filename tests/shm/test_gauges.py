@@ -18,6 +18,7 @@ from shm.counters import settle_dead_worker
 from shm.gauges import Gauges
 from shm.segment import Segment
 from shm.shape import GaugesFullError, Shape
+from tests.support.common import own_descriptors
 from tests.support.compiled import compiled
 
 ROWS = 4_096
@@ -199,7 +200,7 @@ def test_columns_grow_one_by_one_to_the_last_and_no_further() -> None:
 
 def test_a_refused_mapping_leaves_the_gauges_as_they_were() -> None:
     gauges = Gauges(1)
-    files = len(list(Path("/proc/self/fd").iterdir()))
+    files = own_descriptors()
     limits = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (address_space() + (64 << 20), limits[1]))
     try:
@@ -210,7 +211,7 @@ def test_a_refused_mapping_leaves_the_gauges_as_they_were() -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_AS, limits)
     assert gauges.columns == 2 * SHEET_COLUMNS
-    assert len(list(Path("/proc/self/fd").iterdir())) == files + 1
+    assert own_descriptors() == files + 1
 
 
 def test_rows_beyond_the_limit_of_files_are_refused_and_take_none() -> None:

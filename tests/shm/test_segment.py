@@ -23,6 +23,7 @@ from shm.shape import (
     WORKERS_MAX,
     Shape,
 )
+from tests.support.common import own_descriptors
 
 SHAPES = (
     Shape(0, 0, 0, 1, 0, 0, 0),
@@ -84,14 +85,14 @@ def test_nobody_can_shrink_or_grow_a_segment() -> None:
 
 
 def test_a_closed_segment_leaves_no_descriptor_and_no_memory() -> None:
-    before = descriptors(), mappings()
+    before = own_descriptors(), mappings()
     for _ in range(50):
         segment = Segment.create(SHAPES[2])
         assert mappings() > before[1]
         segment.close()
         segment.close()
         del segment  # the last that has the gauges
-    assert (descriptors(), mappings()) == before
+    assert (own_descriptors(), mappings()) == before
 
 
 @pytest.mark.parametrize(
@@ -118,10 +119,6 @@ def test_an_impossible_shape_is_refused_before_any_memory(
 
 def test_sizes_are_rounded_to_whole_pages() -> None:
     assert [pages(size) for size in (0, 1, 4096, 4097)] == [4096, 4096, 4096, 8192]
-
-
-def descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def mappings() -> int:

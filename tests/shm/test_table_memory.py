@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import gc
 import resource
-from pathlib import Path
 
 import pytest
 
 from shm.tables.entries import TableEditor, TableReader
 from shm.tables.memory import StickTable
 from shm.tables.shape import KeyType, Stored, TableData, TableShape
+from tests.support.common import own_descriptors
 from tests.support.generated import sample
 
 MEGABYTE = 1_000_000
@@ -74,19 +74,19 @@ def test_what_a_writer_held_is_given_back(  # its column may be as large as the 
 
 def test_the_memory_goes_with_the_last_reference() -> None:
     gc.collect()  # what other tests left
-    before = mapped_tables(), len(list(Path("/proc/self/fd").iterdir()))
+    before = mapped_tables(), own_descriptors()
     table = StickTable(TableShape("t", KeyType.IP, 4, 100))
     reader = TableReader(table)
     del table
     assert mapped_tables() == before[0] + 2
     del reader
     gc.collect()
-    assert (mapped_tables(), len(list(Path("/proc/self/fd").iterdir()))) == before
+    assert (mapped_tables(), own_descriptors()) == before
 
 
 def test_a_refusal_of_the_kernel_is_an_error_and_leaves_nothing() -> None:
     gc.collect()  # what other tests left
-    before = mapped_tables(), len(list(Path("/proc/self/fd").iterdir()))
+    before = mapped_tables(), own_descriptors()
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (1 << 30, hard))
     try:
@@ -96,4 +96,4 @@ def test_a_refusal_of_the_kernel_is_an_error_and_leaves_nothing() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
     with pytest.raises(ValueError, match="too large"):
         StickTable(TableShape("t", KeyType.IP, 4, 0xFFFFFFFF))
-    assert (mapped_tables(), len(list(Path("/proc/self/fd").iterdir()))) == before
+    assert (mapped_tables(), own_descriptors()) == before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import itertools
 import os
 import shutil
@@ -119,6 +120,12 @@ def stand_still(pid: int) -> None:
     """Stop a process, and wait until none of its threads runs: a signal takes its time."""
     os.kill(pid, signal.SIGSTOP)
     wait_for(lambda: all_stopped(pid), PATIENCE_SECONDS, f"process {pid} stands still")
+
+
+def own_descriptors() -> int:
+    """How many this process has, without those of objects that nothing refers to any more."""
+    gc.collect()
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def widen(datagrams: socket.socket, size: int) -> None:
