@@ -53,7 +53,7 @@ ROOMS = (
     "proxy.log_sockets",
     "proxy.config.text",
     *("proxy.config.check_drafts", "proxy.config.http_drafts"),
-    *("proxy.config.rule_drafts", "proxy.config.drafts"),
+    *("proxy.config.rule_drafts", "proxy.config.server_drafts", "proxy.config.drafts"),
     *("proxy.config.report", "proxy.config.lines"),
     "proxy.config.lines.rules",
     "proxy.config.lines.server",

@@ -20,32 +20,20 @@ from proxy.config.model.checks import (
 )
 from proxy.config.model.rules import SharedSetting
 from proxy.config.model.settings import (
-    ERROR_LIMIT_DEFAULT,
-    PLAIN_BALANCING,
-    PLAIN_CONNECTING,
-    PLAIN_QUEUEING,
-    PLAIN_STOPPING,
     RANDOM_DRAWS_DEFAULT,
     RETRIES_DEFAULT,
     SPARE_BACKENDS_DEFAULT,
-    Agent,
     Balance,
-    Balancing,
-    Check,
-    Connecting,
     Endpoint,
-    InitState,
     KeepAlive,
     LogTarget,
     Origin,
-    Queueing,
     Source,
     StatsSocket,
-    Stopping,
 )
 from proxy.config.model.tls import PLAIN_TLS, TlsWords
 from proxy.config.rule_drafts import ConnectionRulesDraft, TableDraft
-from proxy.config.text.addresses import WrittenAddress
+from proxy.config.server_drafts import ServerDraft, ServerOptions, ServerTemplate
 from resolverd.config import PAYLOAD_DEFAULT, Family, Nameserver, TtlPeriod
 from resolverd.resolv_conf.file import NDOTS_DEFAULT, ResolvConf
 
@@ -164,60 +152,6 @@ class ResolversDraft(msgspec.Struct):
         return self.resolv_conf.ndots if self.resolv_conf else NDOTS_DEFAULT
 
 
-class ServerOptions(msgspec.Struct):
-    """The options of a `server` line, or of `default-server` before it.
-
-    Its parts are those of model.Server. What a part has beside the words of its line is added when
-    sections are linked: the PROXY headers, `timeout check`.
-    """
-
-    connecting: Connecting = PLAIN_CONNECTING
-    queueing: Queueing = PLAIN_QUEUEING
-    balancing: Balancing = PLAIN_BALANCING
-    checking: Check = Check(error_limit=ERROR_LIMIT_DEFAULT)
-    stopping: Stopping = PLAIN_STOPPING
-    check: bool = False
-    asking: Agent = Agent()
-    agent_check: bool = False
-    observe: bool = False
-    send_proxy: bool = False
-    send_proxy_v2: bool = False  # takes precedence over `send_proxy`
-    proxy_v2_fields: frozenset[str] = frozenset()
-    check_send_proxy: bool = False
-    check_ssl: bool = False
-    tls: TlsWords = PLAIN_TLS
-    disabled: bool = False
-    resolvers: str | None = None
-    resolve_prefer: Family = Family.IPV6
-    resolve_networks: tuple[str, ...] = ()
-    allow_dup_ip: bool = False
-    ignore_weight: bool = False
-    srv_priority: bool = False
-    rfc_weight: bool = False
-    all_families: bool = False
-    search: bool = False
-    init_addr: tuple[str, ...] | None = None
-    init_state: InitState = InitState.UP
-    track: str | None = None  # as written
-    cookie: bool = False  # warned of once the mode is known
-    id: int | None = None
-
-    def copy(self) -> ServerOptions:
-        """A copy, to be changed independently."""
-        return msgspec.structs.replace(self)
-
-
-class ServerDraft(msgspec.Struct):
-    """One server; a server-template makes one for each of its numbers."""
-
-    name: str
-    origin: Origin
-    address: WrittenAddress
-    port: int
-    port_relative: bool
-    options: ServerOptions
-
-
 class BindOptions(msgspec.Struct):
     """The options after the addresses of a `bind` line."""
 
@@ -290,6 +224,7 @@ class ProxyDraft(msgspec.Struct):
     has_bind_line: bool = False  # right or wrong
     servers: list[ServerDraft] = []
     server_defaults: ServerOptions = msgspec.field(default_factory=ServerOptions)
+    server_templates: dict[str, ServerTemplate] = {}
     default_backend: str | None = None
     default_backend_origin: Origin | None = None
     switched_backend: str | None = None  # of a first `use_backend` without a condition
@@ -391,6 +326,7 @@ def inherit(defaults: ProxyDraft, name: str, kind: ProxyKind, origin: Origin) ->
         logs=list(defaults.logs),
         binds=[],
         servers=[],
+        server_templates=dict(defaults.server_templates),
         tcp_check=defaults.tcp_check.inherited(isinstance(defaults.check_option, TcpCheck)),
         own_http_words=(),
         http_check=defaults.http_check.inherited(isinstance(defaults.check_option, HttpCheck)),

@@ -32,6 +32,7 @@ from proxy.control.commands.lists.orders import Lists
 from proxy.control.commands.mail import Mail
 from proxy.control.commands.members.backends import BackendOrders
 from proxy.control.commands.members.orders import MemberOrders
+from proxy.control.commands.members.templates import ShowTemplates
 from proxy.control.commands.process.facts import ProcessFacts
 from proxy.control.commands.process.insides import inside_commands
 from proxy.control.commands.process.schema import SchemaCommand
@@ -107,6 +108,7 @@ def all_commands(
         *ShowProc(report).commands(),
         *lists.commands(),
         *ShowConfig(report, lists).commands(),
+        *ShowTemplates(report).commands(),
         *orders.commands(),
     ]
 

@@ -49,7 +49,9 @@ def test_what_is_listed_is_taken_and_nothing_else(world: World) -> None:
     full = "No slot is free for another server of backend be: it has 0 spare ones; "
     for word in SERVER_OPTIONS:
         said = answer(world, word)
-        if word == "resolvers":
+        if word == "from":
+            assert "unable to find 'default-server name 1' in backend be." in said
+        elif word == "resolvers":
             assert "unable to find required resolvers '1'" in said
         elif word in listed:
             assert said.startswith(full), (word, said)

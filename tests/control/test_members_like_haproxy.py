@@ -80,7 +80,10 @@ REFUSED = (
         )
     ),
 )
-UNKNOWN = re.compile("unknown keyword '(from|guid)'.*|'(from|guid)' option is not .*")
+UNKNOWN = re.compile(
+    "unknown keyword '(from|guid)'.*|'guid' option is not .*"
+    "|unable to find 'default-server name x' in backend turns."
+)
 # of rows of `show stat`: what an added server has before and after it took sessions
 COLUMNS = (
     *("svname", "scur", "slim", "stot", "bin", "bout", "econ", "wretr", "status"),

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import msgspec
 
-from proxy.config.drafts import ProxyDraft, ServerOptions
+from proxy.config.drafts import ProxyDraft
 from proxy.config.lines.handlers import store
 from proxy.config.lines.sockets import interface_name
 from proxy.config.lines.table import Statement
 from proxy.config.model.settings import Source
+from proxy.config.server_drafts import ServerOptions
 from proxy.config.text.addresses import parse_address, parse_port, parse_port_range
 from proxy.config.text.messages import ConfigError
 

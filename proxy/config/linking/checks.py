@@ -7,14 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from proxy.config.drafts import (
-    BindOptions,
-    GlobalDraft,
-    ProxyDraft,
-    ProxyKind,
-    ResolversDraft,
-    ServerDraft,
-)
+from proxy.config.drafts import BindOptions, GlobalDraft, ProxyDraft, ProxyKind, ResolversDraft
 from proxy.config.http_drafts import UserListDraft
 from proxy.config.lines.http import warning_text
 from proxy.config.lines.process.user_list import check_user_list
@@ -43,6 +36,7 @@ from proxy.config.model.checks import (
     TcpCheck,
 )
 from proxy.config.model.settings import InitAddr, Origin
+from proxy.config.server_drafts import ServerDraft
 from proxy.config.text.messages import Messages
 from proxy.config.text.names import is_service_name
 from proxy.config.text.suggest import NameIndex

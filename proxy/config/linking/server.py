@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from proxy.config.drafts import GlobalDraft, ProxyDraft, ProxyKind, ServerDraft, ServerOptions
+from proxy.config.drafts import GlobalDraft, ProxyDraft, ProxyKind
 from proxy.config.linking.identifiers import FIRST_SERVER, number_items
 from proxy.config.linking.resolution_table import ResolutionTable
 from proxy.config.linking.tls import TlsTable
@@ -27,6 +27,7 @@ from proxy.config.model.settings import (
     has_fixed_weights,
 )
 from proxy.config.model.tls import CheckTls
+from proxy.config.server_drafts import ServerDraft, ServerOptions
 from proxy.config.text.addresses import WrittenAddress
 from proxy.config.text.messages import Messages
 from proxy.config.text.names import is_service_name, normalize_host_name

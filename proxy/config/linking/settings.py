@@ -183,6 +183,7 @@ class _Builder:
             backend_index=backend_index,
             binds=self._build_binds(draft, frontend_index),
             servers=servers,
+            server_templates=tuple((n, t.words) for n, t in draft.server_templates.items()),
             first_slot=first_slot,
             spare_of=draft.spare_of,
             spare_slots=0 if backend_index is None else self._servers.spare(draft),

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from proxy.config.drafts import ProxyDraft, ResolversDraft, ServerDraft
+from proxy.config.drafts import ProxyDraft, ResolversDraft
 from proxy.config.lines.process.resolv_conf import read_resolv_conf
+from proxy.config.server_drafts import ServerDraft
 from proxy.config.text.messages import ConfigError, Messages
 from proxy.config.text.names import is_service_name
 from resolverd.resolv_conf.file import ResolvConf

@@ -11,10 +11,11 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from proxy import tls
-from proxy.config.drafts import GlobalDraft, ProxyDraft, ServerDraft
+from proxy.config.drafts import GlobalDraft, ProxyDraft
 from proxy.config.lines.tls import VERSIONS
 from proxy.config.model.checks import HttpCheck, tls_protocols
 from proxy.config.model.tls import CheckTls, TlsContext, TlsWords
+from proxy.config.server_drafts import ServerDraft
 from proxy.config.text.messages import ConfigError, Messages
 from proxy.config.text.pem import has_key, read_bytes
 

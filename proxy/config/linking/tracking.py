@@ -9,8 +9,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from proxy.config.drafts import ProxyDraft, ServerDraft
+from proxy.config.drafts import ProxyDraft
 from proxy.config.model.settings import Proxy
+from proxy.config.server_drafts import ServerDraft
 from proxy.config.text.messages import Messages
 from proxy.config.text.suggest import NameIndex
 

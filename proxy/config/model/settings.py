@@ -146,6 +146,7 @@ class Proxy(msgspec.Struct, frozen=True):
     spare_slots: int = 0  # behind those of its servers: for servers that are added at run time
     binds: tuple[Bind, ...] = ()
     servers: tuple[Server, ...] = ()
+    server_templates: tuple[tuple[str, tuple[str, ...]], ...] = ()  # their names and words
     default_backend: int | None = None
     switched: bool = False  # that is the one of a first `use_backend` line without a condition
     behind_switch: int | None = None  # then: where clients go while that one is unpublished

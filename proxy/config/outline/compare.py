@@ -29,6 +29,7 @@ _SUBJECT_WORDS = {  # how many words say what a line is about; of others the fir
     **dict.fromkeys(("presetenv", "rate-limit", "stats", "http-request", "errorfile"), 2),
 }
 _STATS_SOCKET = ("stats", "socket")
+_TEMPLATE = ("default-server", "name")
 _ORDERED = {
     *("acl", "http-after-response", "http-check", "http-request", "http-response", "stick"),
     *("server", "server-template", "tcp-check", "tcp-request", "tcp-response", "use-server"),
@@ -83,6 +84,8 @@ def subject_of(words: tuple[str, ...]) -> tuple[str, ...]:
     """The first words of a line, which say what it is about; `no option x` is about `option x`."""
     if words[0] in ("no", "default") and len(words) > 1:
         words = words[1:]
+    if words[:2] == _TEMPLATE:
+        return words[:3]
     count = _SUBJECT_WORDS.get(words[0], 1)
     return words[: count + (words[:2] == _STATS_SOCKET)]
 
@@ -166,6 +169,14 @@ def _changed(
             after.origin,
             option,
         )
+
+
+def template_of(words: tuple[str, ...]) -> tuple[str, ...]:
+    """The subject of the lines that a server line has its defaults from."""
+    behind_address = words[3 + (words[0] == "server-template") :]
+    if behind_address[:1] == ("from",):
+        return (*_TEMPLATE, *behind_address[1:2])
+    return _TEMPLATE[:1]
 
 
 def options_of(words: tuple[str, ...]) -> dict[str, tuple[str, ...]]:

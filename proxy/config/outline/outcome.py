@@ -15,7 +15,13 @@ import msgspec
 
 from proxy.config.model.lists import Reference
 from proxy.config.model.settings import Origin
-from proxy.config.outline.compare import ADDRESS, Difference, LineChange, compare
+from proxy.config.outline.compare import (
+    ADDRESS,
+    Difference,
+    LineChange,
+    compare,
+    template_of,
+)
 from proxy.config.outline.patterns import (
     digests_of,
     entries_digest,
@@ -203,6 +209,6 @@ def _touches(
     if difference.section == key and difference.subject[:2] == line.words[:2]:
         return difference.change is not LineChange.CHANGED or difference.option in options
     inherited = difference.section == key or difference.section.kind == "defaults"
-    if inherited and difference.subject[:1] == ("default-server",):
+    if inherited and difference.subject == template_of(line.words):
         return bool({*difference.old, *difference.new} & {*options})
     return False

@@ -1,7 +1,8 @@
 """`server`, `default-server` and `server-template` lines (manual sections 4.2 and 5.2).
 
-Owns the options of a server and the forms of its address. References (resolvers), and the mode of
-the section, are checked when all sections are known.
+Owns the options of a server, the templates that it may have them from, and the forms of its
+address. References (resolvers), and the mode of the section, are checked when all sections are
+known.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ from collections.abc import Mapping
 
 import msgspec
 
-from proxy.config.drafts import ProxyDraft, ServerDraft, ServerOptions
+from proxy.config.drafts import ProxyDraft
 from proxy.config.lines.server.options import SERVER_OPTIONS, argument_count
 from proxy.config.lines.table import Statement, act
 from proxy.config.model.settings import LOCAL_PLACE, SocketFamily
+from proxy.config.server_drafts import ServerDraft, ServerOptions, ServerTemplate
 from proxy.config.text.addresses import WrittenAddress, parse_address, parse_port
 from proxy.config.text.messages import ConfigError
 from proxy.config.text.names import check_label, is_service_name, normalize_host_name
@@ -22,6 +24,8 @@ from proxy.config.text.suggest import hint
 from shm.shape import SLOTS_MAX
 
 TEMPLATE_SERVERS_MAX = SLOTS_MAX
+NAMED = "name"
+FROM = "from"
 
 
 def server(statement: Statement, draft: ProxyDraft) -> None:
@@ -30,9 +34,7 @@ def server(statement: Statement, draft: ProxyDraft) -> None:
         raise ConfigError("'server' expects a name and <address>[:<port>] as arguments")
     name, text = statement.arguments[:2]
     check_label(name, "server")
-    options = draft.server_defaults.copy()
-    options.id = None
-    _read_options(statement.skip(3), f"server {draft.name}/{name}", options)
+    options = _server_options(statement.skip(3), f"server {draft.name}/{name}", draft)
     address, port, relative = _server_address(text, statement.context.environment)
     _add(draft, ServerDraft(name, statement.origin, address, port, relative, options))
 
@@ -52,9 +54,7 @@ def server_template(statement: Statement, draft: ProxyDraft) -> None:
     prefix, numbers_text, text = statement.arguments[:3]
     check_label(prefix, "server-template")
     numbers = _template_numbers(numbers_text)
-    options = draft.server_defaults.copy()
-    options.id = None
-    _read_options(statement.skip(4), f"server-template {draft.name}/{prefix}", options)
+    options = _server_options(statement.skip(4), f"server-template {draft.name}/{prefix}", draft)
     address, port, relative = _server_address(text, statement.context.environment)
     for number in numbers:
         own = options.copy()
@@ -64,19 +64,62 @@ def server_template(statement: Statement, draft: ProxyDraft) -> None:
 
 
 def default_server(statement: Statement, draft: ProxyDraft) -> None:
-    """`default-server <option> ...`: the defaults of the servers after this line."""
+    """`default-server <option> ...`: the defaults of the servers after this line.
+
+    `default-server name <template> <option> ...` are those of servers with `from <template>` alone.
+    Such a template begins with nothing from the lines without a name, and a second line of that
+    name adds to the first, which may be one of the `defaults` section.
+    """
     if not statement.arguments:
         raise ConfigError("'default-server' expects the options that servers start with")
+    if statement.arguments[0] == NAMED:
+        _template(statement, draft)
+        return
     options = draft.server_defaults.copy()
-    options.id = None
-    _read_options(statement.skip(1), "default-server", options)
+    _read_defaults(statement.skip(1), "default-server", options)
+    draft.server_defaults = options
+
+
+def _template(statement: Statement, draft: ProxyDraft) -> None:
+    """The line with a name."""
+    if len(statement.arguments) < 2:
+        raise ConfigError("'default-server name' expects a name and the options of its servers")
+    name, *added = statement.arguments[1:]
+    check_label(name, "default-server")
+    known = draft.server_templates.get(name, ServerTemplate((), ServerOptions()))
+    options = known.options.copy()
+    _read_defaults(statement.skip(3), f"default-server {name}", options)
+    draft.server_templates[name] = ServerTemplate((*known.words, *added), options)
+
+
+def _read_defaults(statement: Statement, described: str, options: ServerOptions) -> None:
+    """The options of a `default-server` line."""
+    _read_options(statement, described, options)
     if options.id is not None:
         raise ConfigError("'id' fits one server only: write it on the 'server' line")
     if options.tls.excluded:
         raise ConfigError(
             "'no-sslv3' and 'no-tlsv1x' are not accepted in 'default-server': use 'ssl-min-ver'"
         )
-    draft.server_defaults = options
+
+
+def _server_options(statement: Statement, described: str, draft: ProxyDraft) -> ServerOptions:
+    """What the words behind an address say, `from <template>` first."""
+    words = statement.words
+    options = draft.server_defaults.copy()
+    if words[:1] == (FROM,):
+        if len(words) < 2:
+            raise ConfigError(f"'{described}' : 'from' expects the name of a 'default-server' line")
+        name = words[1]
+        if name not in draft.server_templates:
+            raise ConfigError(
+                f"'{described}' : unable to find 'default-server name {name}' before this line"
+                + hint(name, draft.server_templates)
+            )
+        options = draft.server_templates[name].options.copy()
+        statement = statement.skip(2)
+    _read_options(statement, described, options)
+    return options
 
 
 def _add(draft: ProxyDraft, new: ServerDraft) -> None:

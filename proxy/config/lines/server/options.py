@@ -5,7 +5,6 @@ Owns values and limits. Knows no name and no address of a server.
 
 from __future__ import annotations
 
-from proxy.config.drafts import ServerOptions
 from proxy.config.lines.handlers import flag, number, store, text, time
 from proxy.config.lines.server.resolution import RESOLUTION_OPTIONS
 from proxy.config.lines.server.tls import PROXY_V2_TLS, TLS_ALONE, TLS_OPTIONS
@@ -22,6 +21,7 @@ from proxy.config.lines.table import (
     works,
 )
 from proxy.config.model.settings import SERVER_WEIGHT_MAX, OnError
+from proxy.config.server_drafts import ServerOptions
 from proxy.config.text.addresses import PORT_MAX, WrittenAddress, parse_address, parse_port, resolve
 from proxy.config.text.messages import ConfigError
 from proxy.config.text.units import parse_time_ms
@@ -200,7 +200,8 @@ SERVER_OPTIONS: Options = {
     "pool-low-conn": without_effect("idle connections to servers are not kept", shape=NUMBER),
     "pool-purge-delay": without_effect("idle connections to servers are not kept", shape=TIME),
     "max-reuse": without_effect("connections to servers are not reused", shape=NUMBER),
-    **dict.fromkeys(("from", "guid"), later()),
+    "from": unsupported("write it right behind the address of a server, before other options"),
+    "guid": later(),
     "tcp-ut": works(user_timeout("connecting.user_timeout_ms")),
     "tfo": works(flag("connecting.fast_open")),
     "no-tfo": works(flag("connecting.fast_open", False)),

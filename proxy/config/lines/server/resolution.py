@@ -9,9 +9,9 @@ from __future__ import annotations
 import ipaddress
 import re
 
-from proxy.config.drafts import ServerOptions
 from proxy.config.lines.table import Statement, Table, works
 from proxy.config.model.settings import InitAddr, InitState
+from proxy.config.server_drafts import ServerOptions
 from proxy.config.text.messages import ConfigError
 from proxy.config.text.suggest import hint
 from resolverd.config import RESOLVE_NETS_MAX, Family

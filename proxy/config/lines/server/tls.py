@@ -6,7 +6,6 @@ no effect. What the words mean together is known when sections are linked (linki
 
 from __future__ import annotations
 
-from proxy.config.drafts import ServerOptions
 from proxy.config.lines.handlers import flag
 from proxy.config.lines.shapes import ArgumentShape
 from proxy.config.lines.table import (
@@ -27,6 +26,7 @@ from proxy.config.lines.tls import (
     version_flag,
     version_limit,
 )
+from proxy.config.server_drafts import ServerOptions
 from proxy.config.text.messages import ConfigError
 from proxy.config.text.pem import SYSTEM, full_path, read_authorities
 

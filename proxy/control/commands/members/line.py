@@ -10,8 +10,8 @@ import os
 
 import msgspec
 
-from proxy.config.drafts import ProxyDraft, ProxyKind, ServerDraft
-from proxy.config.lines.server.lines import one_server
+from proxy.config.drafts import ProxyDraft, ProxyKind
+from proxy.config.lines.server.lines import FROM, one_server
 from proxy.config.lines.server.options import SERVER_OPTIONS, argument_count
 from proxy.config.lines.server.tls import TLS_OPTIONS
 from proxy.config.lines.table import Statement, Treatment
@@ -19,6 +19,7 @@ from proxy.config.linking.server import added_server
 from proxy.config.model.checks import ExternalCheck
 from proxy.config.model.settings import Origin, Proxy, Server
 from proxy.config.outline.sections import written
+from proxy.config.server_drafts import ServerDraft
 from proxy.config.text.context import Context, has_ipv6_route
 from proxy.config.text.messages import ConfigError, Messages
 from proxy.config.text.names import is_service_name
@@ -32,7 +33,7 @@ REFUSED = frozenset(  # by HAProxy 2.6 as by us; that refuses `resolvers` and `r
     {
         *("cookie", "init-addr", "log-proto", "max-reuse", "namespace", "no-agent-check"),
         *("no-check", "no-check-send-proxy", "no-check-ssl", "no-ssl", "non-stick", "redir"),
-        *("socks4", "ssl-reuse", "stick", "tcp-ut", "from", "guid", "on-removed"),
+        *("socks4", "ssl-reuse", "stick", "tcp-ut", "guid", "on-removed"),
     }
 )
 RELOADED = frozenset(  # these take what is made at the start
@@ -48,7 +49,7 @@ def accepted_words() -> list[str]:
     """The options that such a server may have, in the order of the alphabet."""
     taken = (Treatment.WORKS, Treatment.NO_EFFECT)
     known = {name for name, word in SERVER_OPTIONS.items() if word.kind in taken}
-    return sorted(known - REFUSED - RELOADED)
+    return sorted({FROM, *known} - REFUSED - RELOADED)
 
 
 class AddedLine(msgspec.Struct, frozen=True):
@@ -90,13 +91,13 @@ def read_line(proxy: Proxy, name: str, words: list[str], resolverd: ResolverdSet
     """The line of `add server <proxy>/<name> <words>`; raises CommandError."""
     if not words:
         raise CommandError(NO_ARGUMENTS)
-    options = tuple(words[1:])
+    options = _with_template(proxy, tuple(words[1:]))
     _refuse(options)
     kind = ProxyKind.LISTEN if proxy.kind == "listen" else ProxyKind.BACKEND
     draft = ProxyDraft(proxy.name, kind, ORIGIN)
     context = Context(Messages(), dict(os.environ), _no_name, has_ipv6_route)
     try:
-        found = one_server(Statement(ORIGIN, ("server", name, *words), context), draft)
+        found = one_server(Statement(ORIGIN, ("server", name, words[0], *options), context), draft)
     except ConfigError as error:
         text = str(error).removeprefix(f"'server {proxy.name}/{name}' : ")
         raise CommandError(f"{text}." if not text.endswith((".", "?")) else text) from error
@@ -104,6 +105,21 @@ def read_line(proxy: Proxy, name: str, words: list[str], resolverd: ResolverdSet
     _check(proxy, found)
     administration = _administration(options, checked=found.options.check)
     return AddedLine(proxy, found, administration, resolverd.families, tuple(words))
+
+
+def _with_template(proxy: Proxy, options: tuple[str, ...]) -> tuple[str, ...]:
+    """The options, those of `from <template>` before the others; raises CommandError."""
+    if options[:1] != (FROM,):
+        return options
+    if len(options) < 2:
+        raise CommandError("'from' expects the name of a 'default-server' line.")
+    templates, template = dict(proxy.server_templates), options[1]
+    if template not in templates:
+        suggestion = hint(template, templates) or "."
+        raise CommandError(
+            f"unable to find 'default-server name {template}' in backend {proxy.name}{suggestion}"
+        )
+    return (*templates[template], *options[2:])
 
 
 def _refuse(options: tuple[str, ...]) -> None:
