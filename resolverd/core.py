@@ -22,8 +22,9 @@ from resolverd.dns.answer import Answer, QueryType, Question
 from resolverd.explain.answers import Accounts
 from resolverd.explain.views import Views
 from resolverd.explain.warnings import Trouble
+from resolverd.names.added_rows import Resolved
 from resolverd.names.host import ResolvedName
-from resolverd.names.registry import NameRegistry, Resolved
+from resolverd.names.registry import NameRegistry
 from resolverd.pace.deadline_heap import Schedule
 from resolverd.pace.run_limit import RUNS_MAX, RunLimit, Turn
 from resolverd.pace.stopwatch import Stopwatch

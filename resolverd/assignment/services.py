@@ -33,7 +33,7 @@ import msgspec
 
 from resolverd.assignment.preference import Preference, preference_of
 from resolverd.config import Family, Holds, ResolvedServer
-from resolverd.dns.answer import Address, Answer, ServiceRecord, Status
+from resolverd.dns.answer import Address, Answer, Status
 from resolverd.resolution.hold_rules import hold_ms
 
 WEIGHT_STEP = 256  # of an SRV weight: 65535 becomes 256, a server's largest
@@ -90,6 +90,14 @@ class Roster:
         self._former: dict[Key, int] = {}
         self._formerly: dict[int, Key] = {}
 
+    def leave(self, slot: int) -> None:
+        """Forget a server; the record that it had is unserved."""
+        self.free.pop(slot, None)
+        self.attached = {key: each for key, each in self.attached.items() if each != slot}
+        former = self._formerly.pop(slot, None)
+        if former is not None:
+            del self._former[former]
+
     def release(self, key: Key) -> None:
         """Free the server of a forgotten record, which gets it again if it comes back."""
         slot = self.attached.pop(key)
@@ -134,12 +142,39 @@ class ServiceAssignment:
         self._preferred = preferred
         self._families = families
         self._holds = holds
-        self._by_priority = any(server.srv_priority for server in servers)
         self._rosters: dict[int, Roster] = {}
-        self.slots: dict[int, Attachment | None] = dict.fromkeys(self._servers)
+        self._all_zero: bool | None = None  # weights of the last valid answer; None: there was none
+        self.slots: dict[int, Attachment | None] = {}
         self.records: dict[Key, KnownRecord] = {}
         for server in servers:
-            self._rosters.setdefault(server.backend_index, Roster()).free[server.slot] = None
+            self.join(server)
+
+    @property
+    def servers(self) -> list[ResolvedServer]:
+        """All servers of the label, those that joined at run time last."""
+        return list(self._servers.values())
+
+    def join(self, server: ResolvedServer) -> None:
+        """Add a server, free at first: `adopt`, `settle` or an answer attach it."""
+        self._servers[server.slot] = server
+        self.slots[server.slot] = None
+        self._rosters.setdefault(server.backend_index, Roster()).free[server.slot] = None
+
+    def leave(self, slot: int) -> None:
+        """Remove a server; `settle` gives its record to a free one."""
+        index = self._servers.pop(slot).backend_index
+        del self.slots[slot]
+        self._rosters[index].leave(slot)
+        if all(server.backend_index != index for server in self._servers.values()):
+            del self._rosters[index]
+
+    def settle(self, resolved: Mapping[int, Address]) -> list[ServiceChange]:
+        """Attach free servers to records of the last valid answer; `resolved` as for `valid`."""
+        if self._all_zero is None:
+            return []
+        for roster in self._rosters.values():
+            roster.fill(self._in_turn())
+        return self._replace(self._attachments(resolved))
 
     def adopt(self, slot: int, was: Attachment, seen_ms: int, kept_ms: int) -> None:
         """Attach a server as a predecessor or a state file had it.
@@ -184,7 +219,8 @@ class ServiceAssignment:
             for key in [key for key in roster.attached if key not in self.records]:
                 roster.release(key)
             roster.fill(self._in_turn())
-        return self._replace(self._attachments(answer.services, resolved))
+        self._all_zero = not any(service.weight for service in answer.services)
+        return self._replace(self._attachments(resolved))
 
     def failed(self, status: Status, since_ms: int, now_ms: int) -> list[ServiceChange]:
         """Apply a run that failed with `status`, whose hold began at `since_ms`."""
@@ -216,10 +252,7 @@ class ServiceAssignment:
         attached = (len(roster.attached) for roster in self._rosters.values())
         return len(self.records) - min(attached, default=len(self.records))
 
-    def _attachments(
-        self, services: Iterable[ServiceRecord], resolved: Mapping[int, Address]
-    ) -> dict[int, Attachment | None]:
-        all_zero = not any(service.weight for service in services)
+    def _attachments(self, resolved: Mapping[int, Address]) -> dict[int, Attachment | None]:
         slots: dict[int, Attachment | None] = dict.fromkeys(self._servers)
         numbers = self._numbers()
         best: Best = {}
@@ -230,7 +263,7 @@ class ServiceAssignment:
                 weight = (known.weight + WEIGHT_STEP - 1) // WEIGHT_STEP
                 if server.ignore_weight:
                     weight = WEIGHT_CONFIGURED
-                elif all_zero or server.rfc_weight:
+                elif self._all_zero or server.rfc_weight:
                     weight = max(1, weight)
                 address = None
                 if known.addresses:
@@ -244,7 +277,7 @@ class ServiceAssignment:
     def _in_turn(self) -> list[Key]:
         """The records in the order in which free servers are attached."""
         keys = list(self.records)
-        if self._by_priority:
+        if any(server.srv_priority for server in self._servers.values()):
             keys.sort(key=lambda key: self.records[key].priority or 0)
         return keys
 

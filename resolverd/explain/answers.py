@@ -15,8 +15,9 @@ from resolverd.config import ResolvedServer
 from resolverd.dns.answer import Status
 from resolverd.explain.holders import HostHolders, ServiceHolders, server_name
 from resolverd.explain.reasons import has_failed, hold_left_ms, hold_of
+from resolverd.names.added_rows import Resolved
 from resolverd.names.host import ResolvedName
-from resolverd.names.registry import NameRegistry, Resolved
+from resolverd.names.registry import NameRegistry
 from resolverd.pace.run_limit import RunLimit
 from resolverd.records.history import LastAnswer
 from resolverd.records.schema import (
@@ -216,8 +217,10 @@ class Accounts:
 
     def _origin(self, key: int) -> str:
         name = self._names[key]
-        if not isinstance(name, ResolvedName) or name.permanent:
+        if name.permanent:
             return "configuration"
+        if not isinstance(name, ResolvedName):
+            return "added server"
         slots = name.assignment.slots
         if any(self._names.is_added(slot) for slot in slots):
             return "added server"

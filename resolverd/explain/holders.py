@@ -99,7 +99,7 @@ class ServiceHolders:
 
     def __init__(self, name: ResolvedService) -> None:
         self._name = name
-        self.servers = list(name.settings.servers)
+        self.servers = name.assignment.servers
         self._records = list(name.assignment.records)
         self.count = len(self._records)
         self._backends = sorted({server.backend_name for server in self.servers})

@@ -13,7 +13,7 @@ import msgspec
 from resolverd.dns.answer import QueryType, Status
 from resolverd.log.lines import describe_views
 from resolverd.log.throttle import LogThrottle
-from resolverd.names.registry import Resolved
+from resolverd.names.added_rows import Resolved
 from resolverd.resolution.actions import Finished
 from shm.log_level import LogLevel
 

@@ -20,7 +20,7 @@ from resolverd.log.lines import (
     describe_unusable,
 )
 from resolverd.log.throttle import LogThrottle
-from resolverd.names.registry import Resolved
+from resolverd.names.added_rows import Resolved
 from resolverd.names.slot_publisher import ServedServers
 from resolverd.resolution.actions import Finished
 from resolverd.resolution.silence import ATTEMPTS_MAX

@@ -10,6 +10,9 @@ from __future__ import annotations
 
 from resolverd.config import NO_ROW
 from resolverd.names.host import ResolvedName
+from resolverd.names.service import ResolvedService
+
+Resolved = ResolvedName | ResolvedService
 
 
 class AddedRows:
@@ -18,7 +21,7 @@ class AddedRows:
     def __init__(self) -> None:
         self._rows: dict[int, dict[int, int]] = {}
 
-    def join(self, key: int, name: ResolvedName, slot: int, row: int) -> None:
+    def join(self, key: int, name: Resolved, slot: int, row: int) -> None:
         """An added server has the name of its line; nothing without a row (NO_ROW)."""
         if row == NO_ROW:
             return
@@ -29,7 +32,7 @@ class AddedRows:
         else:
             name.counts.begin(row, name.resolution)
 
-    def leave(self, key: int, name: ResolvedName, slot: int) -> None:
+    def leave(self, key: int, name: Resolved, slot: int) -> None:
         """A server has another name now, or was deleted."""
         rows = self._rows.get(key, {})
         if slot not in rows:

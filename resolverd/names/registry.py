@@ -16,6 +16,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
+import msgspec
+
 from resolverd.board import Board
 from resolverd.config import (
     NO_ROW,
@@ -26,13 +28,12 @@ from resolverd.config import (
     ResolversSection,
 )
 from resolverd.dns.wire import name_to_wire
-from resolverd.names.added_rows import AddedRows
+from resolverd.names.added_rows import AddedRows, Resolved
 from resolverd.names.host import ResolvedName
 from resolverd.names.service import ResolvedService
 from resolverd.names.slot_publisher import ServedServers
 from shm.log_level import Log, LogLevel
 
-Resolved = ResolvedName | ResolvedService
 HostKey = tuple[str, str, Family, bool, bool]  # section, name, preferred, searched, all families
 
 
@@ -64,6 +65,7 @@ class NameRegistry:
         self.served = ServedServers(board, log)
         self._by_key: dict[int, Resolved] = {}
         self._hosts: dict[HostKey, int] = {}
+        self._labels: dict[tuple[str, str], int] = {}  # of section and SRV label
         self._fed_by: dict[int, int] = {}  # slot -> key of the host name that feeds it
         self._home: dict[int, int] = {}  # slot -> key of the name in its line
         self._unsettled: dict[int, None] = {}
@@ -185,25 +187,50 @@ class NameRegistry:
 
     def come(self, settings: ResolutionSettings, now_ms: int) -> None:
         """A server was added at run time: its settings, `name` empty where it has an address."""
-        self._apart[settings.servers[0].slot] = settings
-        self._take_apart(settings, now_ms)
+        if settings.is_service:
+            self._join_label(settings, now_ms)
+        else:
+            self._apart[settings.servers[0].slot] = settings
+            self._take_apart(settings, now_ms)
         self.settle(now_ms)
+
+    def _join_label(self, settings: ResolutionSettings, now_ms: int) -> None:
+        """An added server has a label in its line, of other servers as well or of it alone."""
+        [server] = settings.servers
+        key = self._labels.get((settings.section, settings.name))
+        if key is None:
+            key, self._next_key = self._next_key, self._next_key + 1
+            alone = msgspec.structs.replace(settings, index=key, servers=())
+            self._make_service(alone, now_ms, has_record=False)
+            self._appeared(key)
+        service = self[key]
+        assert isinstance(service, ResolvedService)
+        self.served.take(server, settings.name)
+        self._home[server.slot] = key
+        service.join(server, now_ms)
+        self._added_rows.join(key, service, server.slot, settings.index)
+        self._unsettled[key] = None
 
     def go(self, slot: int, now_ms: int) -> None:
         """The server of this slot was deleted: it has no name any more."""
         self._apart.pop(slot, None)
         self._orders.pop(slot, None)
         self.release(slot)
-        self.served.drop(slot)
         key = self._home.pop(slot, None)
-        if key is not None and key not in self._home.values():
+        home = None if key is None else self[key]
+        if key is not None and isinstance(home, ResolvedService):
+            home.leave(slot)
+            self._added_rows.leave(key, home, slot)
+            self._unsettled[key] = None
+        elif key is not None and key not in self._home.values():
             self._abandon(key)
+        self.served.drop(slot)
         self.settle(now_ms)
 
     def _abandon(self, key: int) -> None:
         """A name of the configuration has lost the last server whose line has it."""
         name = self[key]
-        assert isinstance(name, ResolvedName), "servers of a label are not deleted"
+        assert isinstance(name, ResolvedName), "those of the files with a label are not deleted"
         name.abandon()
         self._added_rows.abandoned(key, name)
         self._unsettled[key] = None
@@ -224,15 +251,18 @@ class NameRegistry:
 
     def settle(self, now_ms: int) -> None:
         """Assign known records to servers that have joined, drop names without a server."""
-        unsettled, self._unsettled = self._unsettled, {}
-        for key in unsettled:
+        while self._unsettled:  # a label that is settled may leave targets that are not
+            key = next(iter(self._unsettled))
+            del self._unsettled[key]
             name = self._by_key[key]
-            assert isinstance(name, ResolvedName)
             if name.needed:
                 name.settle(now_ms)
                 continue
             del self._by_key[key]
-            del self._hosts[self._host_key(name.settings)]
+            if isinstance(name, ResolvedService):
+                del self._labels[name.section.name, name.settings.name]
+            else:
+                del self._hosts[self._host_key(name.settings)]
             self._vanished(key, name.section.name, now_ms)
 
     def _prepare_host(self, settings: ResolutionSettings, now_ms: int) -> None:
@@ -276,7 +306,9 @@ class NameRegistry:
         assert isinstance(name, ResolvedName)
         self._added_rows.join(key, name, slot, home.index)
 
-    def _take_service(self, settings: ResolutionSettings, now_ms: int) -> None:
+    def _make_service(
+        self, settings: ResolutionSettings, now_ms: int, *, has_record: bool
+    ) -> ResolvedService:
         section = self._sections[settings.section]
         service = ResolvedService(
             settings,
@@ -287,8 +319,14 @@ class NameRegistry:
             log=self._log,
             now_ms=now_ms,
             targets=self,
+            has_record=has_record,
         )
         self._by_key[settings.index] = service
+        self._labels[settings.section, settings.name] = settings.index
+        return service
+
+    def _take_service(self, settings: ResolutionSettings, now_ms: int) -> None:
+        service = self._make_service(settings, now_ms, has_record=True)
         for server in settings.servers:
             self.served.take(server, settings.name)
             self._home[server.slot] = settings.index

@@ -55,6 +55,7 @@ class ResolvedService:
         log: Log,
         now_ms: int,
         targets: Targets,
+        has_record: bool = True,
     ) -> None:
         """Call `carry_on` before the first event."""
         self.settings = settings
@@ -63,9 +64,11 @@ class ResolvedService:
         self.assignment = ServiceAssignment(
             settings.servers, settings.preferred, families, section.holds
         )
+        index = settings.index if has_record else None
         self.counts = ResolutionCounts(
-            board, log, served.throttle, settings.name, section.name, index=settings.index
+            board, log, served.throttle, settings.name, section.name, index=index
         )
+        self.permanent = has_record  # resolved also without a server
         self.changed = False  # whether the last run has changed a server
         self.history = History()
         self._departures: Departures[Key] = Departures()
@@ -91,6 +94,30 @@ class ResolvedService:
                 self._restore(served, now_ms)
             elif served.target:
                 self._served.release(server.slot, Cause.REMOVED, now_ms)
+
+    def join(self, server: ResolvedServer, now_ms: int) -> None:
+        """Add a server, with the record that a predecessor gave it."""
+        slot = server.slot
+        self._members[slot] = _for_target(server, self.settings)
+        self.assignment.join(server)
+        if self._served[slot].target and self._served[slot].port:
+            self._restore(self._served[slot], now_ms)
+
+    def leave(self, slot: int) -> None:
+        """Remove a server, whose target nothing asks for any more on its account."""
+        self._targets.release(slot)
+        self.assignment.leave(slot)
+        del self._members[slot]
+
+    @property
+    def needed(self) -> bool:
+        """Whether the label is still to be resolved."""
+        return self.permanent or bool(self.assignment.slots)
+
+    def settle(self, now_ms: int) -> None:
+        """Give the records of the last valid answer to servers that have joined or are left."""
+        for change in self.assignment.settle(self._addresses()):
+            self._follow(change, Cause.REMOVED, now_ms)
 
     def _restore(self, served: Served, now_ms: int) -> None:
         """Attach a server to the record that an answer or a state file gave it."""
@@ -151,6 +178,10 @@ class ResolvedService:
         """The addresses of servers by their target's resolution, if the answer has any as well."""
         if not any(service.addresses for service in answer.services):
             return {}
+        return self._addresses()
+
+    def _addresses(self) -> dict[int, Address]:
+        """The addresses that servers have by their target's resolution."""
         return {
             slot: address
             for slot, attachment in self.assignment.slots.items()

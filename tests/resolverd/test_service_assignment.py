@@ -296,3 +296,56 @@ def test_an_address_that_its_target_has_brought_stays_when_the_additional_sectio
     several = [ServiceRecord("a", port, 1, 0, (ONE, TWO, THREE)) for port in (80, 81)]
     pool.valid(said(*several), 1_000, {0: THREE, 1: SIX})
     assert [each and each.address for each in pool.slots.values()] == [THREE, TWO]
+
+
+def test_a_server_that_joins_takes_a_record_that_has_none() -> None:
+    pool = assignment(1)
+    first, joined = servers(2)
+    assert pool.settle({}) == []
+    pool.join(joined)
+    assert pool.settle({}) == []  # without an answer nothing is known
+    pool.leave(joined.slot)
+    pool.valid(said(record("a", weight=0), record("b", weight=0)), 0)
+    pool.join(joined)
+    (change,) = pool.settle({})
+    assert (change.server, change.after) == (joined, Attachment("b", 80, 1))
+    assert pool.servers == [first, joined]
+    assert pool.settle({}) == []
+
+
+def test_the_record_of_a_server_that_leaves_goes_to_a_free_one() -> None:
+    pool = assignment(3)
+    pool.valid(said(record("a"), record("b")), 0)
+    pool.leave(0)
+    (change,) = pool.settle({})
+    assert (change.server.slot, change.after) == (2, Attachment("a", 80, 1))
+    pool.leave(2)
+    assert pool.settle({}) == []
+    assert targets(pool) == {1: "b"}
+    assert (pool.used, pool.missing) == (1, 1)
+
+
+def test_a_backend_whose_last_server_leaves_lacks_nothing() -> None:
+    pool = assignment(servers(2) + servers(1, backend=1, first_slot=2))
+    pool.valid(said(record("a"), record("b")), 0)
+    assert pool.missing == 1
+    pool.leave(2)
+    assert pool.missing == 0
+
+
+def test_a_server_that_has_left_gets_no_record_back() -> None:
+    pool = assignment(2, Holds(obsolete_ms=0))
+    pool.valid(said(record("a"), record("b")), 0)
+    pool.valid(said(record("b")), 1)
+    pool.leave(0)
+    pool.valid(said(record("b"), record("a")), 2)
+    assert targets(pool) == {1: "b"}
+
+
+def test_a_server_that_joins_changes_no_address_of_others() -> None:
+    pool = assignment(1)
+    pool.valid(said(ServiceRecord("a", 80, 1, 0, (ONE, TWO)), record("b")), 0)
+    before = dict(pool.slots)
+    pool.join(servers(2)[1])
+    assert [change.server.slot for change in pool.settle({})] == [1]
+    assert pool.slots[0] == before[0]

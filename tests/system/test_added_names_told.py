@@ -248,12 +248,6 @@ def test_what_cannot_be_asked_is_refused(told: Told) -> None:
     assert told.program.ask("add server edge/n1 app.test:80 resolvers r2") == (
         "proxy 'edge', server 'n1': unable to find required resolvers 'r2'\n\n"
     )
-    assert told.program.ask("add server edge/n1 _http._tcp.app.test resolvers r1") == (
-        "the SRV name '_http._tcp.app.test' is not supported for a server that is added at run "
-        "time: its records are those of the servers that the file has for it. Write a "
-        "'server-template' into the file and reload, or add a server with the name and the port of "
-        "one target.\n\n"
-    )
     assert told.program.ask("add server edge/n1 app.test:80 enabled") == (
         "the name 'app.test' is asked for only by nameservers of a 'resolvers' section: add "
         "'resolvers r1', or write its address.\n\n"

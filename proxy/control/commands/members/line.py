@@ -22,7 +22,6 @@ from proxy.config.outline.sections import written
 from proxy.config.server_drafts import ServerDraft
 from proxy.config.text.context import Context, has_ipv6_route
 from proxy.config.text.messages import ConfigError, Messages
-from proxy.config.text.names import is_service_name
 from proxy.config.text.suggest import hint
 from proxy.control.command import CommandError
 from resolverd.config import Family, ResolverdSettings
@@ -141,13 +140,6 @@ def _refuse(options: tuple[str, ...]) -> None:
 def _check_name(proxy: Proxy, found: ServerDraft, resolverd: ResolverdSettings) -> None:
     """Raise CommandError for a name or a section that cannot be asked."""
     address, section = found.address, found.options.resolvers
-    if address.number is None and is_service_name(address.host):
-        raise CommandError(
-            f"the SRV name '{address.host}' is not supported for a server that is added at run "
-            "time: its records are those of the servers that the file has for it. Write a "
-            "'server-template' into the file and reload, or add a server with the name and the "
-            "port of one target."
-        )
     names = [each.name for each in resolverd.sections]
     if section is None and address.number is None and address.local is None:
         # HAProxy registers it, and gives it no address ever (management manual 9.3, `add server`)
