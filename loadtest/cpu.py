@@ -76,7 +76,7 @@ def tree_run_seconds(root: int) -> float:
 
 def run_seconds(pid: int) -> float:
     """The same of one process."""
-    return sum(_run_nanoseconds(task) for task in Path(f"/proc/{pid}/task").glob("*")) / 1e9
+    return sum(_run_nanoseconds(task) for task in _tasks(pid)) / 1e9
 
 
 def _run_nanoseconds(task: Path) -> int:
@@ -84,6 +84,24 @@ def _run_nanoseconds(task: Path) -> int:
         return int((task / "schedstat").read_text(encoding="ascii").split()[0])
     except (FileNotFoundError, ProcessLookupError):
         return 0
+
+
+def tree_wakeups(root: int) -> int:
+    """How often the living threads of the tree have gone to sleep since their start."""
+    return sum(_sleeps(task) for stat in process_tree(root) for task in _tasks(stat.pid))
+
+
+def _sleeps(task: Path) -> int:
+    try:
+        lines = (task / "status").read_text(encoding="ascii", errors="replace").splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    prefix = "voluntary_ctxt_switches:"
+    return next((int(line.split()[1]) for line in lines if line.startswith(prefix)), 0)
+
+
+def _tasks(pid: int) -> list[Path]:
+    return list(Path(f"/proc/{pid}/task").glob("*"))
 
 
 def tree_pss_bytes(root: int) -> int:

@@ -32,6 +32,7 @@ class Instance:
     child: subprocess.Popen[bytes]
     start_ms: float
     stats_socket: Path
+    command: tuple[str, ...]  # of the program, without arguments
 
     @property
     def pid(self) -> int:
@@ -62,7 +63,7 @@ def started(program: Program, site: Site, setup: Setup) -> Iterator[Instance]:
                 if not _first_byte(child, site.web.front, begin + START_SECONDS):
                     raise ProgramFailedError(f"did not start: {_account(child, folder)}")
                 start_ms = (time.monotonic() - begin) * 1000
-                yield Instance(child, start_ms, folder / STATS_SOCKET)
+                yield Instance(child, start_ms, folder / STATS_SOCKET, program.command)
 
 
 def _first_byte(child: subprocess.Popen[bytes], front: HostPort, deadline: float) -> bool:

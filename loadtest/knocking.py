@@ -16,7 +16,7 @@ from pathlib import Path
 from loadtest.cpu import tree_cpu_seconds
 from loadtest.generators import built_generator
 from loadtest.instance import Instance
-from loadtest.latency import fixed_rate, pace
+from loadtest.latency import largest_rate, pace
 from loadtest.load import Run
 from loadtest.process import ProgramFailedError, output_of, running
 from loadtest.programs import Setup
@@ -29,7 +29,7 @@ SOURCES = 1 << 16
 GRACE_SECONDS = 15.0
 REQUEST = b"GET / HTTP/1.1\r\nHost: load.test\r\nConnection: close\r\n\r\n"
 FLOOD_SECONDS_MAX = 600  # it is ended when the requests are done
-BESIDE_SHARE = 0.2  # of the rate of `latency`: flood and requests share a core
+BESIDE_SHARE = 0.14  # of the rate that HAProxy serves in a closed loop
 
 
 @contextmanager
@@ -63,7 +63,7 @@ def refused(site: Site, _setup: Setup) -> Iterator[Run]:
 @contextmanager
 def beside_flood(site: Site, setup: Setup) -> Iterator[Run]:
     """Requests at a fixed rate, with a flood of refused clients if the section has rules."""
-    rate = BESIDE_SHARE * fixed_rate(site, keepalive)
+    rate = BESIDE_SHARE * largest_rate(site, keepalive)
     with built_generator(site, "pacer") as pacer, built_generator(site, "knock") as knock:
 
         def run(instance: Instance, site: Site, seconds: int) -> Sample:

@@ -1,7 +1,7 @@
 """Latency at a fixed rate: an open loop, so that a stall counts for every request that it delays.
 
-Owns the use of `pacer.c` (wrk has no such mode) and the rate: 70 % of
-HAProxy's in a closed loop on this machine, measured once in a run; of Millrace's without HAProxy.
+Owns the use of `pacer.c` (wrk has no such mode) and the rates: shares of HAProxy's in a closed
+loop on this machine, measured once in a run; of Millrace's without HAProxy.
 Latency counts from the time when a request was due, not from when it was sent.
 """
 
@@ -18,7 +18,8 @@ from loadtest.programs import Missing, Setup, find_program
 from loadtest.site import Site
 from loadtest.traffic import Sample
 
-SATURATION_SHARE = 0.7
+SATURATION_SHARES = (0.3, 0.5, 0.7)
+BESIDE_BULK_RATE = 100.0  # requests per second
 SATURATION_SECONDS = 3
 CONNECTIONS = 64
 GRACE_SECONDS = 20.0
@@ -27,13 +28,13 @@ Saturate = Callable[[Instance, Site, int], Sample]
 
 
 @functools.cache
-def fixed_rate(site: Site, saturate: Saturate) -> float:
-    """Requests per second: SATURATION_SHARE of HAProxy's in a closed loop."""
+def largest_rate(site: Site, saturate: Saturate) -> float:
+    """Requests per second: what HAProxy serves in a closed loop; Millrace without HAProxy."""
     for name in ("haproxy", "millrace"):
         program = find_program(name)
         if not isinstance(program, Missing):
             with started(program, site, Setup()) as instance:
-                return SATURATION_SHARE * saturate(instance, site, SATURATION_SECONDS)["rate"]
+                return saturate(instance, site, SATURATION_SECONDS)["rate"]
     raise ProgramFailedError("neither HAProxy nor Millrace is here")
 
 

@@ -7,22 +7,21 @@ load gets a running `Instance` and knows no program.
 from __future__ import annotations
 
 import socket
-import subprocess
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 
 from loadtest.calls import traced
 from loadtest.checked import checked_servers, connects, watch_checks
 from loadtest.control_loads import CONTROL_LOADS
-from loadtest.cpu import tree_private_bytes, tree_pss_bytes, tree_run_seconds
+from loadtest.cpu import tree_private_bytes, tree_pss_bytes, tree_run_seconds, tree_wakeups
 from loadtest.fleet import nameservers
 from loadtest.generators import built_generator
 from loadtest.idle import hold_connections
 from loadtest.instance import Instance
-from loadtest.killed import kill_again_and_again
-from loadtest.latency import fixed_rate, pace
-from loadtest.load import Load, Run, at_once
-from loadtest.process import output_of, running
+from loadtest.latency import BESIDE_BULK_RATE, SATURATION_SHARES, largest_rate, pace
+from loadtest.load import Load, Prepare, Run, at_once
+from loadtest.process import output_of
+from loadtest.process_loads import PROCESS_LOADS
 from loadtest.programs import DNS_PROGRAMS, Setup
 from loadtest.propagation import answer_anew, scripted_nameserver
 from loadtest.resolving import resolve_names
@@ -32,10 +31,10 @@ from loadtest.table_loads import TABLE_LOADS
 from loadtest.traffic import (
     CLOSING,
     GRACE_SECONDS,
-    WRK_CONNECTIONS,
     Sample,
     bulk_download,
     bulk_eight,
+    bulk_streams,
     bulk_upload,
     close,
     close_wide,
@@ -49,8 +48,7 @@ SETTLE_SECONDS = 1.0
 RESIDENT_SERVERS = 10
 TRACED_CONNECTIONS = 16
 TRACED_SECONDS = 2
-BUSY_SECONDS_MAX = 600  # of wrk, which is ended after the kills
-KILLS_PER_SECOND = 5  # of the length of a load
+BULK_BESIDE = 6  # streams
 CHECKED_SERVERS = 200
 CHECK_INTER_MS = 100
 MANY_SERVERS = (10, 1_000, 10_000)
@@ -73,34 +71,6 @@ def calls_keepalive(instance: Instance, site: Site, _seconds: int) -> Sample:
 def calls_close(instance: Instance, site: Site, _seconds: int) -> Sample:
     """System calls of connections with one small request each."""
     return _calls(instance, site, CLOSING)
-
-
-def killed_idle(instance: Instance, site: Site, seconds: int) -> Sample:
-    """The time without service after the only worker was killed, at rest."""
-    return _gaps(
-        kill_again_and_again(instance, site.web.front, KILLS_PER_SECOND * seconds, nullcontext)
-    )
-
-
-def killed_busy(instance: Instance, site: Site, seconds: int) -> Sample:
-    """The same during a closed loop of 64 connections, which all reconnect at once."""
-    command = wrk_command(site, BUSY_SECONDS_MAX, WRK_CONNECTIONS, ())
-
-    def traffic() -> AbstractContextManager[object]:
-        return running(command, site.load_cores, subprocess.DEVNULL)
-
-    return _gaps(
-        kill_again_and_again(instance, site.web.front, KILLS_PER_SECOND * seconds, traffic)
-    )
-
-
-def _gaps(gaps_ms: list[float]) -> Sample:
-    gaps_ms = sorted(gaps_ms)
-    return {
-        "gap_p50_ms": gaps_ms[len(gaps_ms) // 2],
-        "gap_p99_ms": gaps_ms[min(len(gaps_ms) - 1, int(0.99 * len(gaps_ms)))],
-        "units": len(gaps_ms),
-    }
 
 
 def checks(instance: Instance, _site: Site, seconds: int) -> Sample:
@@ -130,12 +100,13 @@ def idle(instance: Instance, site: Site, _seconds: int) -> Sample:
 def resident(instance: Instance, _site: Site, seconds: int) -> Sample:
     """Start, memory and CPU of an idle proxy with ten checked servers."""
     instance.settle(SETTLE_SECONDS)
-    before = tree_run_seconds(instance.pid)
+    before, switches = tree_run_seconds(instance.pid), tree_wakeups(instance.pid)
     instance.settle(seconds)
-    used = tree_run_seconds(instance.pid) - before
+    used, woken = tree_run_seconds(instance.pid) - before, tree_wakeups(instance.pid) - switches
     return {
         "pss_mb": tree_pss_bytes(instance.pid) / 1e6,
         "idle_cpu_ms_per_s": used / seconds * 1000,
+        "wakeups_per_s": woken / seconds,
         "start_ms": instance.start_ms,
     }
 
@@ -152,12 +123,29 @@ def logged(site: Site, _setup: Setup) -> Iterator[Run]:
         yield close
 
 
+def fixed_rate_load(share: float) -> Prepare:
+    """Requests at a fixed rate, a share of HAProxy's largest."""
+
+    @contextmanager
+    def prepare(site: Site, _setup: Setup) -> Iterator[Run]:
+        rate = share * largest_rate(site, keepalive)
+        with built_generator(site, "pacer") as pacer:
+            yield lambda instance, site, seconds: pace(instance, site, seconds, pacer, rate)
+
+    return prepare
+
+
 @contextmanager
-def fixed_rate_load(site: Site, _setup: Setup) -> Iterator[Run]:
-    """Requests at a fixed rate, below HAProxy's largest."""
-    rate = fixed_rate(site, keepalive)
+def beside_bulk(site: Site, _setup: Setup) -> Iterator[Run]:
+    """A request now and then beside six streams of bulk."""
     with built_generator(site, "pacer") as pacer:
-        yield lambda instance, site, seconds: pace(instance, site, seconds, pacer, rate)
+
+        def run(instance: Instance, site: Site, seconds: int) -> Sample:
+            with bulk_streams(site, BULK_BESIDE, seconds + SETTLE_SECONDS):
+                instance.settle(SETTLE_SECONDS)
+                return pace(instance, site, seconds, pacer, BESIDE_BULK_RATE)
+
+        yield run
 
 
 @contextmanager
@@ -198,7 +186,11 @@ def _server_loads(balance: str) -> tuple[Load, ...]:
 
 LOADS = (
     Load("keepalive", "keep-alive request", at_once(keepalive)),
-    Load("latency", "latency at a fixed rate", fixed_rate_load),
+    *(
+        Load(f"latency{100 * share:.0f}", "latency at a fixed rate", fixed_rate_load(share))
+        for share in SATURATION_SHARES
+    ),
+    Load("beside", "a request beside bulk", beside_bulk),
     Load("close", "short connection", at_once(close)),
     Load(
         "closelog",
@@ -249,8 +241,7 @@ LOADS = (
         quick=Setup(workers=2, checked=400),
         programs=DNS_PROGRAMS,
     ),
-    Load("killed", "a killed worker, at rest", at_once(killed_idle), programs=("millrace",)),
-    Load("killedbusy", "a killed worker, under load", at_once(killed_busy), programs=("millrace",)),
+    *PROCESS_LOADS,
     Load("calls", "system calls, keep-alive", at_once(calls_keepalive)),
     Load("callsclose", "system calls, short", at_once(calls_close)),
     Load(

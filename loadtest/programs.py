@@ -29,6 +29,7 @@ from loadtest.site import (
 
 ROOT = Path(__file__).resolve().parent.parent
 STATS_SOCKET = "stats.sock"
+PIDFILE = "proxy.pid"
 SYSTEM_FOLDERS = "/usr/sbin:/sbin:/usr/local/sbin"
 VERSION_SECONDS = 10.0
 PROBE_RESOLVE_MS = 20  # `timeout resolve` of the name that changes
@@ -125,6 +126,7 @@ def haproxy_configuration(site: Site, setup: Setup, folder: Path) -> str:
         # HAProxy keeps a descriptor for the check of each server beside those of sessions
         *([] if setup.of_all_workers else [f"    maxconn {_sessions_max(site, setup)}"]),
         f"    stats socket {folder / STATS_SOCKET} level admin",
+        f"    pidfile {folder / PIDFILE}",
         "defaults",
         "    mode tcp",
         f"    balance {setup.balance}",

@@ -46,6 +46,10 @@ class ScriptedNameserver:
         self._socket = bound
         self._socket.settimeout(QUERY_SECONDS)
 
+    def fileno(self) -> int:
+        """The descriptor of the socket."""
+        return self._socket.fileno()
+
     def question(self) -> tuple[bytes, tuple[str, int]]:
         """The next query up to the end of its question, and its source; raises TimeoutError.
 

@@ -7,12 +7,16 @@ printed beside them.
 from __future__ import annotations
 
 import json
+import math
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from subprocess import DEVNULL
 
 from loadtest.backend import bulk_backend
 from loadtest.cpu import tree_cpu_seconds
 from loadtest.instance import Instance
-from loadtest.process import ProgramFailedError, output_of
+from loadtest.process import ProgramFailedError, output_of, running
 from loadtest.programs import executable
 from loadtest.site import Site
 
@@ -111,12 +115,7 @@ def read_iperf(text: str) -> tuple[float, float]:
 def _iperf(
     instance: Instance, site: Site, seconds: int, streams: int, reverse: bool = False
 ) -> Sample:
-    path = executable("iperf3")
-    if path is None:
-        raise ProgramFailedError("iperf3 is not installed")
-    front = site.bulk.front
-    command = [path, "-c", front.host, "-p", str(front.port), "-P", str(streams), "-J"]
-    command += ["-t", str(seconds), "--connect-timeout", "5000", *(["-R"] if reverse else [])]
+    command = [*_iperf_command(site, seconds, streams), *(["-R"] if reverse else [])]
     with bulk_backend(site.bulk.servers[0], site.load_cores):
         before = tree_cpu_seconds(instance.pid)
         text = output_of(command, site.load_cores, seconds + GRACE_SECONDS)
@@ -128,6 +127,25 @@ def _iperf(
         "cpu_seconds": used,
         "units": received,
     }
+
+
+@contextmanager
+def bulk_streams(site: Site, streams: int, seconds: float) -> Iterator[None]:
+    """So many streams, client to server, for at most `seconds`, while the block lasts."""
+    with (
+        bulk_backend(site.bulk.servers[0], site.load_cores),
+        running(_iperf_command(site, math.ceil(seconds), streams), site.load_cores, DEVNULL),
+    ):
+        yield
+
+
+def _iperf_command(site: Site, seconds: int, streams: int) -> list[str]:
+    path = executable("iperf3")
+    if path is None:
+        raise ProgramFailedError("iperf3 is not installed")
+    front = site.bulk.front
+    command = [path, "-c", front.host, "-p", str(front.port), "-P", str(streams), "-J"]
+    return [*command, "-t", str(seconds), "--connect-timeout", "5000"]
 
 
 def bulk_upload(instance: Instance, site: Site, seconds: int) -> Sample:
