@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from proxy.runtime import Runtime
+from proxy.runtime import Log, Runtime
 from proxy.supervisor.former import Former
 from proxy.supervisor.generation import Generation, Phase
 from proxy.supervisor.late_counts import LateCounts, adding
@@ -64,13 +64,24 @@ class Burial:
 def end_oldest(old: Sequence[Generation | Former], current: Generation, now_ms: int) -> None:
     """`mworker-max-reloads`; without it no number of reloads ends a session."""
     limit = current.runtime.settings.globals.reloads_max
-    if limit is None:
-        return
+    if limit is not None:
+        end_behind(old, current.number, limit, current.runtime.log, now_ms)
+
+
+def end_behind(
+    old: Sequence[Generation | Former], newest: int, limit: int, log: Log, now_ms: int
+) -> None:
+    """End those that are more than `limit` reloads behind the newest generation.
+
+    Those before the last one of a former program its steward ends.
+    """
     for each in old:
-        behind, runtime = current.number - each.number, each.runtime
+        behind, runtime = newest - each.number, each.runtime
+        if isinstance(each, Former):
+            each.renewed(newest, limit)
         if each.phase is not Phase.ENDING and behind > limit:
             sessions = "the" if runtime is None else CounterReader(runtime.segment).sessions()
-            current.runtime.log(
+            log(
                 LogLevel.WARNING,
                 f"mworker-max-reloads {limit}: ending {sessions} sessions of generation "
                 f"{each.number}, which is {behind} reloads old",

@@ -130,6 +130,10 @@ class Former:
         with suppress(OSError):  # it is dismissed, whatever remains open
             self._let_go(kept)
 
+    def renewed(self, newest: int, limit: int) -> None:
+        """Its generations that are more than `limit` reloads behind the newest one are to end."""
+        send_word(self._channel.fileno(), "renewed", newest=newest, limit=limit)
+
     def _let_go(self, kept: list[int]) -> None:
         """Close what this program has no use for; no program that it executes inherits the rest."""
         for items in self.held.values():

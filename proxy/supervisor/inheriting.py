@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from proxy.builds.succession import settle
 from proxy.members.table_changes import members_left, members_now, published_again
 from proxy.supervisor.build import hand_over
+from proxy.supervisor.burial import end_oldest
 from proxy.supervisor.dropped import orders_dropped
 from proxy.supervisor.former import OTHER_LAYOUT, Former
 from proxy.supervisor.generation import Generation
@@ -63,7 +64,7 @@ class Inheriting:
             raise InheritingError("its processes do not become ready in time")
         return False
 
-    def conclude(self) -> None:
+    def conclude(self, now_ms: int) -> None:
         """All is here: this program serves, the former one finishes its sessions."""
         first, former = self._first, self.former
         held = first.sockets.held.values()
@@ -74,6 +75,7 @@ class Inheriting:
         former.dismiss(kept, self.failed)
         if former.carried is not None:
             first.came_by = former.carried.onward
+        end_oldest([former], first, now_ms)
 
     def tell(self) -> None:
         """To the log, that it is done as the last of all."""

@@ -46,11 +46,13 @@ class Orders:
         *,
         leave: Callable[[list[int], str, int], None],
         stop: Callable[[int], None],
+        renewed: Callable[[int, int, int], None],
         obey: Callable[[signal.Signals], None],
         stand_alone: Callable[[str], None],
     ) -> None:
         self.leave = leave  # with descriptors that the successor keeps, why it is another one, now
         self.stop = stop
+        self.renewed = renewed  # the newest generation, how many may be between, now
         self.obey = obey
         self.stand_alone = stand_alone
 
@@ -109,6 +111,8 @@ class Steward:
             self._orders.stand_alone(str(said["failed"]))
         elif word == "stop":
             self._orders.stop(now_ms)
+        elif word == "renewed":
+            self._orders.renewed(int(str(said["newest"])), int(str(said["limit"])), now_ms)
         elif word == "signal":
             self._orders.obey(signal.Signals(int(str(said["number"]))))
 

@@ -240,7 +240,7 @@ class Supervisor:
         try:
             if self._end is not None or not inheriting.turn(now):
                 return
-            inheriting.conclude()
+            inheriting.conclude(now)
         except Exception as error:
             text = str(error) if isinstance(error, InheritingError) else explain(error)
             self.current.runtime.log(LogLevel.ALERT, f"cannot take over: {text}")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from proxy.builds.installed import another_is_on_disk
 from proxy.log_thread import finish_log_threads
+from proxy.supervisor.burial import end_behind
 from proxy.supervisor.end import End
 from proxy.supervisor.faults import explain
 from proxy.supervisor.limits import LOG_END_LIMIT_MS, TICK_MS
@@ -131,6 +132,7 @@ class Upgrades:
             orders = Orders(
                 leave=self._leave,
                 stop=lambda now_ms: master.stop(End.TERMINATED, now_ms),
+                renewed=self._renewed,
                 obey=self._obey,
                 stand_alone=self._stand_alone,
             )
@@ -162,6 +164,10 @@ class Upgrades:
         master.finish_sessions(closing, now_ms)
         for each in (*master.living(), current) if master.orders.hard else ():
             each.stop(now_ms)
+
+    def _renewed(self, newest: int, limit: int, now_ms: int) -> None:
+        master = self._supervisor
+        end_behind(master.old, newest, limit, master.current.runtime.log, now_ms)
 
     def _obey(self, number: signal.Signals) -> None:
         self._supervisor.ordered.add(number)
