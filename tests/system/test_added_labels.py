@@ -57,12 +57,7 @@ class Edge(NamedTuple):
 
     def ask(self, command: str) -> str:
         """The answer, of a successor if control was killed before it gave one."""
-        for _ in range(10):
-            with suppress(OSError):
-                answer = self.program.ask(command)
-                if answer:
-                    return answer
-        pytest.fail(f"no answer to {command}")
+        return self.program.ask_until_answered(command)
 
     def say(self, label: str, *numbers: int, weight: int = 0) -> None:
         """The label has these servers, their addresses beside them."""

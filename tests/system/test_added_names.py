@@ -64,12 +64,7 @@ class Edge(NamedTuple):
 
     def ask(self, command: str) -> str:
         """The answer, of a successor if control was killed before it gave one."""
-        for _ in range(10):
-            with suppress(OSError):
-                answer = self.program.ask(command)
-                if answer:
-                    return answer
-        pytest.fail(f"no answer to {command}")
+        return self.program.ask_until_answered(command)
 
     def add(self, name: str, words: str = "enabled", host: str = NAME) -> None:
         line = f"{host}:{self.port_of_servers} resolvers r1 {words}"

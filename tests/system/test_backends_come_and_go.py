@@ -8,7 +8,7 @@ import signal
 import socket
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -91,12 +91,7 @@ class Edge:
 
     def ask(self, command: str) -> str:
         """The answer, of a successor if control was killed before it gave one."""
-        for _ in range(20):
-            with suppress(OSError):
-                answer = self.program.ask(command)
-                if answer:
-                    return answer
-        pytest.fail(f"no answer to {command}")
+        return self.program.ask_until_answered(command)
 
     def who(self, door: str = DOOR) -> str | None:
         return who_answers((HOST, self.ports[door]))

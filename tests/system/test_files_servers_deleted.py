@@ -10,7 +10,7 @@ import signal
 import socket
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
@@ -86,12 +86,7 @@ class Edge(NamedTuple):
 
     def ask(self, command: str) -> str:
         """The answer, of a successor if control was killed before it gave one."""
-        for _ in range(10):
-            with suppress(OSError):
-                answer = self.program.ask(command)
-                if answer:
-                    return answer
-        pytest.fail(f"no answer to {command}")
+        return self.program.ask_until_answered(command)
 
     def delete(self, name: str) -> None:
         self.ask(f"disable server edge/{name}")

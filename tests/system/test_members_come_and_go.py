@@ -9,7 +9,7 @@ import signal
 import socket
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -69,12 +69,7 @@ class Edge:
 
     def patient(self, command: str) -> str:
         """The answer, of a successor if control was killed before it gave one."""
-        for _ in range(10):
-            with suppress(OSError):
-                answer = self.program.ask(command)
-                if answer:
-                    return answer
-        pytest.fail(f"no answer to {command}")
+        return self.program.ask_until_answered(command)
 
     def who(self) -> str:
         with socket.create_connection(("127.0.0.1", self.port), PATIENCE_SECONDS) as client:

@@ -21,6 +21,8 @@ import pytest
 from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
 from tests.support.forking.process import start
 
+ANSWERS_MAX = 20  # of one command
+
 
 class Program:
     """One running `millrace -f <file> -db`; a context manager.
@@ -93,6 +95,14 @@ class Program:
             while chunk := connection.recv(65_536):
                 received += chunk
         return received.decode()
+
+    def ask_until_answered(self, command: str) -> str:
+        """The answer, of a successor where control is killed before it gives one."""
+        for _ in range(ANSWERS_MAX):
+            with suppress(OSError):
+                if answer := self.ask(command):
+                    return answer
+        pytest.fail(f"no answer to {command}")
 
     def servers(self, backend: str) -> dict[str, dict[str, str]]:
         """`show servers state` of a backend: fields by server name."""
