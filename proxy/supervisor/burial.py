@@ -89,11 +89,19 @@ def end_behind(
             each.stop(now_ms)
 
 
-def elders(old: Sequence[Generation], current: Generation, number: int) -> tuple[Runtime, ...]:
-    """The generations before that one that serve, or finish their sessions; oldest first."""
+def elders(
+    old: Sequence[Generation | Former], current: Generation | None, number: int
+) -> tuple[Runtime, ...]:
+    """The generations before that one that serve, or finish their sessions; oldest first.
+
+    Of a former program the last, where its segment can be read and its bells are known.
+    """
     ending = (Phase.ENDING, Phase.ENDED)
-    return tuple(
-        each.runtime
-        for each in (*old, current)
-        if each.number < number and each.phase not in ending
-    )
+    found: list[Runtime] = []
+    for each in (*old, *(() if current is None else (current,))):
+        runtime = each.runtime
+        if runtime is None or len(runtime.bells.relays) != runtime.workers:
+            continue
+        if each.number < number and each.phase not in ending:
+            found.append(runtime)
+    return tuple(found)

@@ -58,6 +58,7 @@ class EstateRecord(msgspec.Struct, frozen=True):
     masters: tuple[PassedSocket, ...] = ()  # of the master CLI, in the order of -S
     layout: str = ""  # of the segment
     segment: int = -1
+    relay_bells: tuple[int, ...] = ()  # of its workers, in their order
     shape: Shape | None = None
     settings: bytes = b""  # of the generation in force (passage.py)
     generation: int = 1
@@ -83,7 +84,11 @@ class EstateRecord(msgspec.Struct, frozen=True):
 
     def descriptors_passed(self) -> list[int]:
         """All that the next build inherits beside the record and the channel."""
-        return [self.segment, *(each.descriptor for each in (*self.sockets, *self.masters))]
+        return [
+            self.segment,
+            *self.relay_bells,
+            *(each.descriptor for each in (*self.sockets, *self.masters)),
+        ]
 
 
 def passed(held: Held) -> Iterable[PassedSocket]:

@@ -37,7 +37,6 @@ from shm.log_level import LogLevel
 from shm.processes import ProcessBoard
 from shm.states import ProcessCommand
 
-NO_BELLS = Bells((), (), -1, -1)
 OTHER_LAYOUT = (
     "the segment of the former build has another layout: counters begin anew, servers as from a "
     "state file"
@@ -87,7 +86,7 @@ class Former:
             settings=settings,
             servers=configured.servers,
             segment=segment,
-            bells=NO_BELLS,
+            bells=Bells(record.relay_bells, (), -1, -1),  # control rings for what it asks them
             listeners=(),
             stats_sockets=(),
             service_sockets=(),
@@ -145,9 +144,11 @@ class Former:
         for each in self._record.masters:
             os.set_inheritable(each.descriptor, False)
         if self.runtime is None:
-            os.close(self._record.segment)
+            for descriptor in (self._record.segment, *self._record.relay_bells):
+                os.close(descriptor)
         else:
-            os.set_inheritable(self.runtime.segment.fd, False)
+            for descriptor in (self.runtime.segment.fd, *self._record.relay_bells):
+                os.set_inheritable(descriptor, False)
         self._channel.set_inheritable(False)
         os.close(self._memory)
 
@@ -229,6 +230,8 @@ class Former:
         self._channel.close()
         if self.runtime is not None:
             self.runtime.segment.close()
+            for bell in self.runtime.bells.relays:
+                os.close(bell)
 
 
 def _opened(pid: int) -> Process | None:

@@ -7,12 +7,13 @@ served: the former one goes on (proxy/builds/succession.py).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 
 from proxy.builds.succession import settle
 from proxy.members.table_changes import members_left, members_now, published_again
 from proxy.supervisor.build import hand_over
-from proxy.supervisor.burial import end_oldest
+from proxy.supervisor.burial import elders, end_oldest
 from proxy.supervisor.dropped import orders_dropped
 from proxy.supervisor.former import OTHER_LAYOUT, Former
 from proxy.supervisor.generation import Generation
@@ -30,11 +31,14 @@ class InheritingError(Exception):
 class Inheriting:
     """The steps; `turn` says when all are done."""
 
-    def __init__(self, former: Former, first: Generation) -> None:
-        """The first generation of this program is about to be forked."""
+    def __init__(
+        self, former: Former, first: Generation, old: Sequence[Generation | Former]
+    ) -> None:
+        """The first generation of this program is about to be forked; `old` goes with the time."""
         self.former = former
         self.failed = ""  # why the build that was to take over did not, where this is another
         self._first = first
+        first.children.elders.find = partial(elders, old, None, first.number)
         self._asked = False
         self._deadline_ms = 0
         self._copying: Sliced[None] | None = None

@@ -72,7 +72,7 @@ class Supervisor:
         self.old: list[Generation | Former] = [] if former is None else [former]
         self._late = LateCounts()
         self._burial = Burial(self.old, self._late)
-        self._inheriting = None if former is None else Inheriting(former, first)
+        self._inheriting = None if former is None else Inheriting(former, first, self.old)
         self._upgrades = Upgrades(self)
         self._reload: Reload | None = None
         self._reloads = (0, 0)  # tried, and failed since the last that was done
@@ -345,7 +345,7 @@ class Supervisor:
                 self._faults,
                 now,
                 older=self.living,
-                elders=lambda number: elders(self.living(), self.current, number),
+                elders=lambda number: elders(self.old, self.current, number),
             )
         except Exception as error:
             self.fail_reload([explain(error)])

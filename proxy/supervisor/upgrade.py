@@ -133,6 +133,7 @@ def record_of(
         ),
         layout=running().layout,
         segment=runtime.segment.fd,
+        relay_bells=runtime.bells.relays,
         shape=runtime.segment.shape,
         settings=encode(Prepared(runtime.settings, ())),
         generation=current.number,

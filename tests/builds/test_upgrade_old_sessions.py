@@ -1,20 +1,46 @@
-"""`mworker-max-reloads` over an upgrade: sessions of generations of both programs come of age."""
+"""Sessions of the former program after an upgrade: they are shown, and `mworker-max-reloads` holds."""
 
 from __future__ import annotations
 
 import contextlib
+import os
+import re
+import signal
 import socket
 from pathlib import Path
 
 import pytest
 
 from tests.builds.test_upgrade import DONE, VERSION, Edge, echoes
-from tests.support.common import PATIENCE_SECONDS
+from tests.support.common import PATIENCE_SECONDS, wait_for
 from tests.support.program.installed import Installed
 
 pytestmark = pytest.mark.slow
 
 RELOADED = "reload done"
+
+
+SHOWN = re.compile(r" src=[\d.]+:(\d+) .* generation=1$", re.MULTILINE)
+
+
+def await_fact(edge: Edge, name: str, value: str) -> None:
+    wait_for(lambda: edge.fact(name) == value, PATIENCE_SECONDS, f"{name}: {value}")
+
+
+def kill(edge: Edge, kind: str) -> None:
+    [killed] = edge.program.children()[kind]
+    os.kill(killed, signal.SIGKILL)
+    wait_for(
+        lambda: edge.program.children().get(kind, [killed]) != [killed],
+        PATIENCE_SECONDS,
+        "a successor",
+    )
+    edge.program.wait_until_answering()
+
+
+def segments_of(pid: int) -> int:
+    """How many segments a process has mapped."""
+    return Path(f"/proc/{pid}/maps").read_text().count("/memfd:millrace ")
 
 
 def is_cut(session: socket.socket) -> bool:
@@ -65,3 +91,38 @@ def test_none_outlives_an_upgrade_where_no_reload_may_be_between(tmp_path: Path)
         assert is_cut(session)
         edge.await_more((ended(0, 1, 1),), 0)
         assert echoes(edge.session())
+
+
+def test_they_are_shown_and_ended_by_order_as_after_a_reload(tmp_path: Path) -> None:
+    installed = Installed(tmp_path / "installed")
+    with contextlib.ExitStack() as stack:
+        edge = Edge(tmp_path, stack, installed)
+        first, second = edge.session(), edge.session()
+        installed.change(VERSION)
+        edge.reload(DONE)
+        own = edge.session()
+        await_fact(edge, "OldConns", "2")
+        assert edge.fact("CurrConns") == "1"
+        old = edge.program.ask("show proc").partition("# old workers\n")[2].split()
+        assert old[1] == "worker"
+        pid, sessions = int(old[0]), edge.program.ask("show sess")
+        assert SHOWN.findall(sessions) == [
+            str(first.getsockname()[1]),
+            str(second.getsockname()[1]),
+        ]
+        kill(edge, "control")
+        await_fact(edge, "OldConns", "2")
+        [number] = re.findall(rf"(0x\w+): .* src=\S+:{first.getsockname()[1]} ", sessions)
+        edge.program.ask(f"shutdown session {number}")
+        assert is_cut(first)
+        assert echoes(second)
+        await_fact(edge, "OldConns", "1")
+        edge.reload(RELOADED)
+        await_fact(edge, "OldConns", "2")
+        edge.program.ask("shutdown sessions server web/a")
+        assert all(map(is_cut, (second, own)))
+        await_fact(edge, "OldGenerations", "0")
+        assert not Path(f"/proc/{pid}").exists()
+        [control] = edge.program.children()["control"]
+        wait_for(lambda: segments_of(control) == 1, PATIENCE_SECONDS, "nothing is left of them")
+        assert "Traceback" not in edge.told
