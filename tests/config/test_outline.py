@@ -220,6 +220,65 @@ def test_what_a_reload_does_to_an_order(
     assert outcome(old, new, [ordered]).orders == [(ordered, fate)]
 
 
+NAMED = """defaults
+ default-server name a weight 3
+backend b
+ default-server name a maxconn 2
+ default-server name b weight 5
+ server s 1.1.1.1:1 from a
+ server own 1.1.1.2:1 from a weight 4
+"""
+CHANGED_ORDER = (
+    " default-server name b weight 5\n server s 1.1.1.1:1 from a",
+    " server s 1.1.1.1:1 from a\n default-server name b weight 5",
+)
+
+
+@pytest.mark.parametrize(
+    ("order", "edits", "fate"),
+    [
+        (("weight", "3", "9", "s"), [("s 1.1.1.1:1 from a", "s 1.1.1.1:1 from b")], Fate.FILE),
+        (("weight", "3", "9", "s"), [("s 1.1.1.1:1 from a", "s 1.1.1.1:1")], Fate.FILE),
+        (
+            ("weight", "3", "9", "s"),
+            [("s 1.1.1.1:1 from a", "s 1.1.1.1:1 from b"), ("b weight 5", "b weight 3")],
+            Fate.KEPT,
+        ),
+        (("weight", "3", "9", "s"), [("a maxconn 2", "a maxconn 8 weight 3")], Fate.KEPT),
+        (("weight", "3", "9", "s"), [("a weight 3", "a weight 7")], Fate.FILE),
+        (("weight", "3", "9", "s"), [("a weight 3", "a weight 9")], Fate.SAID),
+        (("weight", "3", "9", "s"), [("a weight 3", "c weight 3")], Fate.FILE),
+        (("weight", "4", "9", "own"), [("a weight 3", "a weight 7")], Fate.KEPT),
+        (("weight", "3", "9", "s"), [("default-server name b", "default-server")], Fate.KEPT),
+        (("weight", "3", "9", "s"), [CHANGED_ORDER], Fate.KEPT),
+        (("state", "ready", "maint", "s"), [("a maxconn 2", "a disabled")], Fate.FILE),
+        (("state", "ready", "maint", "s"), [("a maxconn 2", "a disabled enabled")], Fate.KEPT),
+        (("check-port", "its own", "9", "s"), [("a maxconn 2", "a port 8")], Fate.FILE),
+    ],
+)
+def test_an_order_about_a_server_with_a_template_holds_as_long_as_that_says_the_same(
+    order: tuple[str, ...], edits: list[tuple[str, str]], fate: Fate
+) -> None:
+    text = NAMED
+    for old, new in edits:
+        assert old in text
+        text = text.replace(old, new)
+    ordered = RunningOrder("backend b", *order)
+    assert outcome(lines_of(NAMED), lines_of(text), [ordered]).orders == [(ordered, fate)]
+
+
+def test_another_order_of_servers_and_their_defaults_is_told() -> None:
+    old, new = lines_of(NAMED), lines_of(NAMED.replace(*CHANGED_ORDER))
+    told = [each.text for each in outcome(old, new, ()).differences]
+    assert told == ["other order of 'server' lines"]
+
+
+def test_a_template_of_defaults_is_for_sections_that_add_to_it() -> None:
+    result = outcome(lines_of(NAMED), lines_of(NAMED.replace("a weight 3", "a weight 7")), ())
+    told = [told_difference(result, each) for each in result.differences]
+    assert told == ["f:2: defaults: default-server name a: weight 3 -> weight 7; for backend b"]
+
+
 DEFAULTS = """defaults one
  timeout client 1s
 defaults two from one

@@ -32,9 +32,9 @@ _STATS_SOCKET = ("stats", "socket")
 _TEMPLATE = ("default-server", "name")
 _ORDERED = {
     *("acl", "http-after-response", "http-check", "http-request", "http-response", "stick"),
-    *("server", "server-template", "tcp-check", "tcp-request", "tcp-response", "use-server"),
-    *("use_backend",),
+    *("tcp-check", "tcp-request", "tcp-response", "use-server", "use_backend"),
 }
+_ORDERED_TOGETHER = (*SERVERS, "default-server")  # such a line counts for servers behind it
 
 
 class LineChange(Enum):
@@ -171,14 +171,6 @@ def _changed(
         )
 
 
-def template_of(words: tuple[str, ...]) -> tuple[str, ...]:
-    """The subject of the lines that a server line has its defaults from."""
-    behind_address = words[3 + (words[0] == "server-template") :]
-    if behind_address[:1] == ("from",):
-        return (*_TEMPLATE, *behind_address[1:2])
-    return _TEMPLATE[:1]
-
-
 def options_of(words: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
     """The options of a server line behind its name, each with its arguments; the address is one."""
     options = {ADDRESS: words[:1]}
@@ -212,9 +204,10 @@ def _moved(old: OutlinedSection, new: OutlinedSection, settled: set[int]) -> Ite
 
 
 def _ordered(lines: Iterable[SourceLine], settled: set[int]) -> dict[str, list[SourceLine]]:
-    """Lines by their first words, as far as those are ordered."""
+    """Lines by the words that they are ordered with."""
     found: dict[str, list[SourceLine]] = defaultdict(list)
     for line in lines:
-        if line.words[0] in _ORDERED and id(line) not in settled:
-            found[line.words[0]].append(line)
+        word = SERVERS[0] if line.words[0] in _ORDERED_TOGETHER else line.words[0]
+        if (word in _ORDERED or word == SERVERS[0]) and id(line) not in settled:
+            found[word].append(line)
     return found

@@ -39,7 +39,10 @@ def reached(
     origin: SectionKey,
     subject: tuple[str, ...],
 ) -> Iterator[SectionKey]:
-    """Proxies for which a line of the section `origin` counts: none nearer says that itself."""
+    """Proxies for which a line of the section `origin` counts: none nearer says that itself.
+
+    `default-server` lines that are nearer add to it.
+    """
     for key in sections:
         if key.kind == DEFAULTS or key.kind not in PROXY_KINDS:
             continue
@@ -51,6 +54,8 @@ def reached(
 
 
 def _says(section: OutlinedSection, subject: tuple[str, ...]) -> bool:
+    if subject[0] == "default-server":
+        return False
     return any(subject_of(line.words) == subject for line in section.lines)
 
 

@@ -15,13 +15,7 @@ import msgspec
 
 from proxy.config.model.lists import Reference
 from proxy.config.model.settings import Origin
-from proxy.config.outline.compare import (
-    ADDRESS,
-    Difference,
-    LineChange,
-    compare,
-    template_of,
-)
+from proxy.config.outline.compare import ADDRESS, Difference, compare
 from proxy.config.outline.patterns import (
     digests_of,
     entries_digest,
@@ -29,6 +23,7 @@ from proxy.config.outline.patterns import (
     title_of_list,
 )
 from proxy.config.outline.sections import OutlinedSection, SectionKey, sections_of
+from proxy.config.outline.server_words import ServerWords, Words, last_of
 from proxy.config.text.sources import SourceLine
 
 ADDED = "added"  # what an order was about: a server that no file has
@@ -120,12 +115,13 @@ def outcome(
     read = {title_of_list(each): each for each in lists if each.name}
     now = digests_of(read.values())
     edited = [name for name, digest in digests.items() if now.get(name, digest) != digest]
+    said_before, said_now = _Said(before), _Said(after)
     fates = [
         (
             order,
             _fate_of_entries(order, read.get(order.section), edited)
             if order.what == ENTRIES
-            else _fate(order, after, differences),
+            else _fate(order, said_before, said_now),
         )
         for order in orders
     ]
@@ -141,14 +137,41 @@ def _fate_of_entries(order: RunningOrder, now: Reference | None, edited: Iterabl
     return Fate.FILE if order.section in edited else Fate.LOST
 
 
-_OPTIONS = {  # of a server line, by what an order changes
-    "state": ("disabled", "enabled"),
-    "weight": ("weight",),
-    "maxconn": ("maxconn",),
-    "address": (ADDRESS,),
-    "name": (ADDRESS,),
-    **dict.fromkeys(("check-addr", "check-port"), ("check", "addr", "port")),
+_AIMS = (("check", "no-check"), ("addr",), ("port",))
+_OPTIONS = {  # of a server line, by what an order changes; of those together the last one counts
+    "state": (("disabled", "enabled"),),
+    "weight": (("weight",),),
+    "maxconn": (("maxconn",),),
+    "address": ((ADDRESS,),),
+    "name": ((ADDRESS,),),
+    **dict.fromkeys(("check-addr", "check-port"), _AIMS),
 }
+_UNSAID = {"disabled": ("enabled",), "weight": ("weight", "1"), "maxconn": ("maxconn", "0")}
+
+
+class _Said:
+    """What the files of one side say of servers."""
+
+    def __init__(self, sections: dict[SectionKey, OutlinedSection]) -> None:
+        self.sections = sections
+        self._words = ServerWords(sections)
+
+    def line(self, order: RunningOrder) -> SourceLine | None:
+        """The line that makes the server of an order."""
+        section = _section(order, self.sections)
+        return None if section is None else _server_line(section, order.server)
+
+    def options(self, order: RunningOrder, line: SourceLine) -> tuple[Words, ...]:
+        """What an order changes, as the line of its server and those before it say."""
+        section = _section(order, self.sections)
+        assert section is not None, "it has the line"
+        words = self._words.of(section, line)
+        return tuple(
+            tuple(_says_where(line))
+            if names == (ADDRESS,)
+            else last_of(words, names) or _UNSAID.get(names[0], ())
+            for names in _OPTIONS.get(order.what, ())
+        )
 
 
 def _section(
@@ -178,37 +201,28 @@ def _says_where(line: SourceLine) -> list[str]:
     return list(line.words[place : place + 1])
 
 
-def _fate(
-    order: RunningOrder,
-    sections: dict[SectionKey, OutlinedSection],
-    differences: Iterable[Difference],
-) -> Fate:
-    section = _section(order, sections)
+def _fate(order: RunningOrder, before: _Said, after: _Said) -> Fate:
+    section = _section(order, after.sections)
     if not order.server:
         words = tuple(f"{order.what} {order.now}".split())
         said = section is not None and any(line.words == words for line in section.lines)
         return Fate.SAID if said else Fate.LOST
-    line = None if section is None else _server_line(section, order.server)
+    return _fate_of_server(order, before, after)
+
+
+def _fate_of_server(order: RunningOrder, before: _Said, after: _Said) -> Fate:
+    line = after.line(order)
     if order.what == DELETED:
         return Fate.SAID if line is None else Fate.LOST
-    if line is None or section is None:
+    if line is None:
         return Fate.LOST
     if order.what == ADDED:
         return Fate.SAID if _says_where(line) == order.now.split()[1:2] else Fate.FILE
-    options = _OPTIONS.get(order.what, ())
-    for difference in differences:
-        if _touches(difference, section.key, line, options):
-            return Fate.SAID if difference.new == (order.now,) else Fate.FILE
+    former = before.line(order)
+    if former is None:  # added at run time, and in the files by now
+        return Fate.FILE
+    said = zip(before.options(order, former), after.options(order, line), strict=True)
+    for was, now in said:
+        if was != now:
+            return Fate.SAID if now[-1:] == (order.now,) else Fate.FILE
     return Fate.KEPT
-
-
-def _touches(
-    difference: Difference, key: SectionKey, line: SourceLine, options: tuple[str, ...]
-) -> bool:
-    """Whether a difference is about these options of the server of this line."""
-    if difference.section == key and difference.subject[:2] == line.words[:2]:
-        return difference.change is not LineChange.CHANGED or difference.option in options
-    inherited = difference.section == key or difference.section.kind == "defaults"
-    if inherited and difference.subject == template_of(line.words):
-        return bool({*difference.old, *difference.new} & {*options})
-    return False
