@@ -89,19 +89,13 @@ class ResolvedService:
         """Restore the attachments in the segment: of a predecessor, or of a state file."""
         self.counts.carry_on(self.resolution)
         for server in self.settings.servers:
-            served = self._served[server.slot]
-            if served.target and served.port:
-                self._restore(served, now_ms)
-            elif served.target:
-                self._served.release(server.slot, Cause.REMOVED, now_ms)
+            self._carry_on_with(self._served[server.slot], now_ms)
 
     def join(self, server: ResolvedServer, now_ms: int) -> None:
         """Add a server, with the record that a predecessor gave it."""
-        slot = server.slot
-        self._members[slot] = _for_target(server, self.settings)
+        self._members[server.slot] = _for_target(server, self.settings)
         self.assignment.join(server)
-        if self._served[slot].target and self._served[slot].port:
-            self._restore(self._served[slot], now_ms)
+        self._carry_on_with(self._served[server.slot], now_ms)
 
     def leave(self, slot: int) -> None:
         """Remove a server, whose target nothing asks for any more on its account."""
@@ -118,6 +112,13 @@ class ResolvedService:
         """Give the records of the last valid answer to servers that have joined or are left."""
         for change in self.assignment.settle(self._addresses()):
             self._follow(change, Cause.REMOVED, now_ms)
+
+    def _carry_on_with(self, served: Served, now_ms: int) -> None:
+        """Restore the record of one server, if it has one."""
+        if served.target and served.port:
+            self._restore(served, now_ms)
+        elif served.target:  # a predecessor was killed while it took the record away, or gave it
+            self._served.release(served.server.slot, Cause.REMOVED, now_ms)
 
     def _restore(self, served: Served, now_ms: int) -> None:
         """Attach a server to the record that an answer or a state file gave it."""
