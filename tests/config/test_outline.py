@@ -267,6 +267,27 @@ def test_an_order_about_a_server_with_a_template_holds_as_long_as_that_says_the_
     assert outcome(lines_of(NAMED), lines_of(text), [ordered]).orders == [(ordered, fate)]
 
 
+@pytest.mark.parametrize(
+    ("line", "edits", "fate"),
+    [
+        ("n 1.1.1.9:1 from a", "from a", Fate.KEPT),
+        ("n 1.1.1.9:1 from a", "from b", Fate.FILE),
+        ("n 1.1.1.9:1 weight 5", "from b", Fate.KEPT),
+        ("n 1.1.1.9:1", "weight 1", Fate.KEPT),
+        ("n 1.1.1.9:1 from a", "weight 9", Fate.SAID),
+        ("n 1.1.1.9:1", None, Fate.LOST),
+    ],
+)
+def test_an_order_about_an_added_server_holds_where_the_files_say_the_same(
+    line: str, edits: str | None, fate: Fate
+) -> None:
+    text = NAMED if edits is None else NAMED + f" server n 1.1.1.9:1 {edits}\n"
+    added = RunningOrder("backend b", ADDED, "", line, "n")
+    weight = RunningOrder("backend b", "weight", "3", "9", "n")
+    _, found = outcome(lines_of(NAMED), lines_of(text), [added, weight]).orders
+    assert found == (weight, fate)
+
+
 def test_another_order_of_servers_and_their_defaults_is_told() -> None:
     old, new = lines_of(NAMED), lines_of(NAMED.replace(*CHANGED_ORDER))
     told = [each.text for each in outcome(old, new, ()).differences]

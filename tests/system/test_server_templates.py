@@ -118,6 +118,21 @@ def test_templates_are_shown_without_secrets(edge: Edge) -> None:
     assert edge.program.ask("show default-server none") == "Can't find backend.\n\n"
 
 
+def test_what_nobody_has_ordered_is_not_told_as_an_order(edge: Edge) -> None:
+    edge.program.ask("add backend late from base")
+    edge.add("edge/ready", "from ready")  # whose template says `enabled`
+    edge.add("edge/off", "from ready disabled")
+    edge.add("late/s1", "from common")
+    told = edge.program.ask("show config diff").splitlines()
+    orders = [line.partition(" by ")[0] for line in told if line and line[0] != "#"]
+    assert orders == [
+        f"listen edge: server ready {HOST}:{edge.server} from ready added",
+        f"listen edge: server off {HOST}:{edge.server} from ready disabled added",
+        "backend late: added from base",
+        f"backend late: server s1 {HOST}:{edge.server} from common added",
+    ]
+
+
 def test_what_is_added_from_a_template_goes_by_it_until_a_reload_brings_it(edge: Edge) -> None:
     assert edge.add("edge/n", "from ready") == ADDED
     told = edge.program.ask("show config edge")

@@ -196,6 +196,7 @@ class Server(msgspec.Struct, frozen=True, omit_defaults=True):
     tracked_slot: int | None = None  # of that server
     added: int = 0  # the change that added it at run time (shm/members.pxd); 0: the file
     line: str = ""  # of such a one what the order said behind its name
+    enabled: bool = False  # likewise: its words let it begin without maintenance
     resolution: ResolutionSettings | None = None  # likewise, with `resolvers`
 
     @property

@@ -26,7 +26,7 @@ from proxy.config.outline.sections import OutlinedSection, SectionKey, sections_
 from proxy.config.outline.server_words import ServerWords, Words, last_of
 from proxy.config.text.sources import SourceLine
 
-ADDED = "added"  # what an order was about: a server that no file has
+ADDED = "added"  # what an order was about: a server, or a backend, that no file has
 DELETED = "deleted"  # likewise: a server of the files
 ENTRIES = "entries"  # those of a list: of acls or maps
 _RANGE = re.compile(r"(?:(\d+)-)?(\d+)")
@@ -48,7 +48,8 @@ class RunningOrder(msgspec.Struct, frozen=True):
     def text(self) -> str:
         """What was changed, and by whom."""
         if self.what == ADDED:
-            return f"server {self.now} added" + (f" by {self.by}" if self.by else "")
+            what = f"server {self.now} added" if self.server else f"added {self.now}"
+            return what + (f" by {self.by}" if self.by else "")
         if self.what == DELETED:
             return f"server {self.server} deleted" + (f" by {self.by}" if self.by else "")
         about = f"server {self.server} " if self.server else ""
@@ -115,7 +116,8 @@ def outcome(
     read = {title_of_list(each): each for each in lists if each.name}
     now = digests_of(read.values())
     edited = [name for name, digest in digests.items() if now.get(name, digest) != digest]
-    said_before, said_now = _Said(before), _Said(after)
+    orders = tuple(orders)
+    said_before, said_now = _Said(before, orders), _Said(after)
     fates = [
         (
             order,
@@ -150,22 +152,28 @@ _UNSAID = {"disabled": ("enabled",), "weight": ("weight", "1"), "maxconn": ("max
 
 
 class _Said:
-    """What the files of one side say of servers."""
+    """What one side says of servers: its files, and what was added to them."""
 
-    def __init__(self, sections: dict[SectionKey, OutlinedSection]) -> None:
+    def __init__(
+        self, sections: dict[SectionKey, OutlinedSection], orders: Iterable[RunningOrder] = ()
+    ) -> None:
         self.sections = sections
         self._words = ServerWords(sections)
+        self._added = {
+            (each.section, each.server): SourceLine(Origin(), ("server", *each.now.split()))
+            for each in orders
+            if each.what == ADDED and each.server
+        }
 
     def line(self, order: RunningOrder) -> SourceLine | None:
         """The line that makes the server of an order."""
         section = _section(order, self.sections)
-        return None if section is None else _server_line(section, order.server)
+        found = None if section is None else _server_line(section, order.server)
+        return found or self._added.get((order.section, order.server))
 
     def options(self, order: RunningOrder, line: SourceLine) -> tuple[Words, ...]:
         """What an order changes, as the line of its server and those before it say."""
-        section = _section(order, self.sections)
-        assert section is not None, "it has the line"
-        words = self._words.of(section, line)
+        words = self._words.of(_section(order, self.sections), line)
         return tuple(
             tuple(_says_where(line))
             if names == (ADDRESS,)
@@ -219,7 +227,7 @@ def _fate_of_server(order: RunningOrder, before: _Said, after: _Said) -> Fate:
     if order.what == ADDED:
         return Fate.SAID if _says_where(line) == order.now.split()[1:2] else Fate.FILE
     former = before.line(order)
-    if former is None:  # added at run time, and in the files by now
+    if former is None:
         return Fate.FILE
     said = zip(before.options(order, former), after.options(order, line), strict=True)
     for was, now in said:

@@ -25,11 +25,19 @@ class ServerWords:
         self._ends: dict[SectionKey, Templates] = {}
         self._said: dict[int, Words] = {}  # by the id of a line
 
-    def of(self, section: OutlinedSection, line: SourceLine) -> Words:
-        """All options of the line's servers, in the order in which they are read."""
-        if section.key not in self._ends:
+    def of(self, section: OutlinedSection | None, line: SourceLine) -> Words:
+        """All options of the line's servers, in the order in which they are read.
+
+        A line that is none of the section's is that of a server added to it: lines without a name
+        are not for that.
+        """
+        if section is not None and section.key not in self._ends:
             self._read(section.key)
-        return self._said[id(line)]
+        if id(line) in self._said:
+            return self._said[id(line)]
+        name, options = _named(line.words[3:], FROM)
+        templates = {} if section is None or not name else self._ends[section.key]
+        return templates.get(name, ()) + options
 
     def _read(self, key: SectionKey) -> None:
         lineage, each = [key], self._parents.get(key)

@@ -44,6 +44,8 @@ class RunningOrders:
         self._variables()
         servers = self._report.runtime.servers
         for proxy in (*self._report.settings.proxies, *servers.named_backends()):
+            if proxy.spare_of:  # one that has a name is among those behind
+                continue
             self._frontend(proxy)
             self._backend(proxy)
             for server in servers.of(proxy):
@@ -120,7 +122,7 @@ class RunningOrders:
             self.found.append(RunningOrder(*told, origin=proxy.origin, by=by))
 
     def _backend(self, proxy: Proxy) -> None:
-        if proxy.backend_index is None or proxy.spare_of:
+        if proxy.backend_index is None:
             return
         section, authors = f"{proxy.kind} {proxy.name}", self._authors
         if proxy.added_from:
@@ -205,7 +207,7 @@ def _ordered(server: Server, admin: AdminState, spoken: dict[str, object]) -> It
     state, checks = "maint" if server.disabled else "ready", "on"
     if server.added:  # as `add server` leaves it
         checks = "off" if server.check is not None else "on"
-        state = "ready" if "enabled" in server.line.split() else "maint"
+        state = "ready" if server.enabled else "maint"
     weight, maxconn = server.balancing.weight, server.queueing.maxconn
     ordered: dict[str, object] = {
         "state": state_word(admin.flags),

@@ -77,8 +77,13 @@ class AddedLine(msgspec.Struct, frozen=True):
             families=self.families,
             name_row=name_row,
         )
-        line = written(self.words)
-        return msgspec.structs.replace(found, added=change, init_addr=(), line=line)
+        return msgspec.structs.replace(
+            found,
+            added=change,
+            init_addr=(),
+            line=written(self.words),
+            enabled=not self.administration & (AdminFlag.FMAINT | AdminFlag.CMAINT),
+        )
 
 
 def _no_name(name: str, _family: Family) -> str | None:
