@@ -238,6 +238,7 @@ class Core:
     def ordered(self, slot: int, name: str, now_ms: int) -> None:
         """Apply an order of the operator: the server's name, "" for the one of its line."""
         self.names.order(slot, name, now_ms)
+        self.accounts.forget()
         self._schedule_new()
 
     def follow_members(self, news: MemberNews, now_ms: int) -> None:
@@ -246,6 +247,7 @@ class Core:
             self.names.go(slot, now_ms)
         for settings in news.come:
             self.names.come(settings, now_ms)
+        self.accounts.forget()
         self._schedule_new()
 
     def follow(self, section: ResolversSection) -> None:

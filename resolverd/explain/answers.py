@@ -64,6 +64,10 @@ class Accounts:
             None  # of the last part of an account
         )
 
+    def forget(self) -> None:
+        """Servers have come or gone, as many maybe: the view of the last page has others."""
+        self._seen = None
+
     def page(self, question: MailQuestion, now_ms: int, bytes_max: int) -> bytes:
         """The answer to one question, as JSON of at most `bytes_max` bytes.
 

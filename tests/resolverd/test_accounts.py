@@ -284,6 +284,21 @@ def test_a_name_with_ten_thousand_servers_comes_in_pages() -> None:
     assert (records, found) == (10_000, 10_000)
 
 
+@pytest.mark.parametrize("name", ["app.test", LABEL])
+def test_a_server_is_replaced_between_two_pages(name: str) -> None:
+    of = servers(101)
+    apart = tuple(
+        msgspec.structs.replace(resolution_settings((each,)), name=name, index=NO_ROW)
+        for each in of
+    )
+    world = World(resolution_settings(of, name="own.test"))
+    world.core.follow_members(MemberNews([*range(101)], list(apart[:100])), world.now_ms)
+    first = ask(world, Account, QuestionKind.NAME, text=name)
+    world.core.follow_members(MemberNews([90], [apart[100]]), world.now_ms)
+    second = ask(world, Account, QuestionKind.NAME, text=name, cursor=first.cursor)
+    assert of[100].slot in [each.slot for each in second.rows[0].servers]
+
+
 def test_a_record_that_thousands_of_backends_do_not_use_fits_into_an_answer() -> None:
     of = tuple(each for number in range(3_000) for each in servers(1, number, number))
     world = World(resolution_settings(of))
