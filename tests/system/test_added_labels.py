@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
 from tests.support.dns.scripted import NX, ScriptedNameserver, records, services
-from tests.support.program.program import Program
+from tests.support.program.program import Program, in_force
 from tests.support.servers import Server
 
 pytestmark = pytest.mark.slow
@@ -71,7 +71,9 @@ class Edge(NamedTuple):
     def delete(self, name: str) -> None:
         self.ask(f"disable server edge/{name}")
         wait_for(
-            lambda: self.ask(f"del server edge/{name}") in DELETED, PATIENCE_SECONDS, "deleted"
+            lambda: in_force(self.ask(f"del server edge/{name}")) in DELETED,
+            PATIENCE_SECONDS,
+            "deleted",
         )
 
     def addresses(self) -> dict[str, str]:

@@ -17,7 +17,7 @@ import pytest
 
 from tests.support.common import PATIENCE_SECONDS, all_stopped, free_port, wait_for
 from tests.support.dns.scripted import NX, ScriptedNameserver, delayed, records
-from tests.support.program.program import Program
+from tests.support.program.program import Program, in_force
 from tests.support.servers import Server
 
 pytestmark = pytest.mark.slow
@@ -74,7 +74,9 @@ class Edge(NamedTuple):
         self.ask(f"disable server edge/{name}")
         answers = (DELETED, "No such server.\n\n")  # a control that was killed had deleted it
         wait_for(
-            lambda: self.ask(f"del server edge/{name}") in answers, PATIENCE_SECONDS, "deleted"
+            lambda: in_force(self.ask(f"del server edge/{name}")) in answers,
+            PATIENCE_SECONDS,
+            "deleted",
         )
 
     def addresses(self) -> dict[str, str]:
@@ -235,10 +237,10 @@ def test_another_name_may_be_ordered_and_outlives_resolverd(edge: Edge) -> None:
     edge.wait(n2=ADDRESSES[0])
     # a server with an address may get a name as well, and without `resolvers` none
     line = f"{ADDRESSES[3]}:{edge.port_of_servers}"
-    assert edge.ask(f"add server edge/n3 {line} resolvers r1") == ADDED
+    assert in_force(edge.ask(f"add server edge/n3 {line} resolvers r1")) == ADDED
     edge.ask(f"set server edge/n3 fqdn {OTHER}")
     edge.wait(n2=ADDRESSES[0], n3=ADDRESSES[2])
-    assert edge.ask(f"add server edge/n4 {line}") == ADDED
+    assert in_force(edge.ask(f"add server edge/n4 {line}")) == ADDED
     refused = "set server <b>/<s> fqdn failed because no resolution is configured.\n\n"
     assert edge.ask(f"set server edge/n4 fqdn {OTHER}") == refused
 

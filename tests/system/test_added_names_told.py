@@ -17,7 +17,7 @@ import pytest
 
 from tests.support.common import PATIENCE_SECONDS, free_port, stand_still, wait_for
 from tests.support.dns.scripted import ScriptedNameserver, records
-from tests.support.program.program import Program
+from tests.support.program.program import Program, in_force
 
 pytestmark = pytest.mark.slow
 
@@ -94,11 +94,11 @@ class Told(NamedTuple):
 
     def add(self, name: str, host: str) -> None:
         order = f"add server edge/{name} {host}:80 resolvers r1 enabled"
-        assert self.program.ask(order) == ADDED
+        assert in_force(self.program.ask(order)) == ADDED
 
     def delete(self, name: str) -> None:
         self.program.ask(f"disable server edge/{name}")
-        assert self.program.ask(f"del server edge/{name}") == DELETED
+        assert in_force(self.program.ask(f"del server edge/{name}")) == DELETED
 
     def wait_address(self, name: str, address: str) -> None:
         def there() -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.common import PATIENCE_SECONDS, all_stopped, free_port, wait_for
-from tests.support.program.program import NamedBackend, Program, greet, who_answers
+from tests.support.program.program import NamedBackend, Program, greet, in_force, who_answers
 
 pytestmark = pytest.mark.slow
 HOST, BASE, OTHER, THIRD = (f"127.44.51.{last}" for last in (1, 2, 3, 4))
@@ -98,7 +98,7 @@ class Edge:
 
     def fill(self, name: str, address: str = OTHER) -> None:
         """Add a backend with a server, and let rules lead there."""
-        assert self.ask(f"add backend {name} from plain") == ADDED
+        assert in_force(self.ask(f"add backend {name} from plain")) == ADDED
         assert self.ask(f"add server {name}/s {address}:{self.port} enabled").startswith("New")
         assert self.ask(f"publish backend {name}") == PUBLISHED
 
@@ -152,7 +152,7 @@ def edge(tmp_path: Path) -> Iterator[Edge]:
 
 def test_one_takes_clients_from_its_publication_to_its_end(edge: Edge) -> None:
     assert edge.who() == BASE
-    assert edge.ask("add backend new from plain mode tcp") == ADDED
+    assert in_force(edge.ask("add backend new from plain mode tcp")) == ADDED
     assert edge.ask(f"add server new/s {OTHER}:{edge.port} enabled").startswith("New server")
     assert edge.who() == BASE  # nothing leads to it
     assert edge.ask("show why new").startswith("new takes no new sessions: it is not published")
@@ -175,7 +175,7 @@ def test_one_takes_clients_from_its_publication_to_its_end(edge: Edge) -> None:
         assert edge.ask("del backend new").startswith("Backend still has servers")
         session.sendall(b"x")
         assert session.recv(1) == b"x"  # its session stays
-    assert edge.empty("new") == DELETED
+    assert in_force(edge.empty("new")) == DELETED
     assert edge.ask("show backend").split() == ["#", "name", "own", "base", "other", "third"]
     assert "new" not in edge.read("/haproxy?stats;csv")
     assert edge.ask("publish backend new") == "No such backend.\n\n"
@@ -193,7 +193,7 @@ def test_the_next_one_begins_with_nothing(edge: Edge) -> None:
         if number > 3:  # a successor of control knows only what the segment has
             edge.kill("control")
             assert edge.row(name)["stot"] == "1"
-        assert edge.empty(name) == DELETED
+        assert in_force(edge.empty(name)) == DELETED
         assert edge.who() == BASE
     assert "Traceback" not in edge.told
 
@@ -227,10 +227,10 @@ def test_what_cannot_be_done_is_refused(edge: Edge, order: str, says: str) -> No
 
 def test_there_are_as_many_as_spare_ones(edge: Edge) -> None:
     for name in ("x", "y"):
-        assert edge.ask(f"add backend {name} from plain") == ADDED
+        assert in_force(edge.ask(f"add backend {name} from plain")) == ADDED
     full = edge.ask("add backend z from plain")
     assert full.startswith("All 2 spare backends of defaults section plain have a name")
-    assert edge.ask("del backend x") == DELETED
+    assert in_force(edge.ask("del backend x")) == DELETED
     worker = edge.program.children()["worker"][0]
     os.kill(worker, signal.SIGSTOP)  # it goes by nothing: what it knows of is not used again
     try:
@@ -239,7 +239,7 @@ def test_there_are_as_many_as_spare_ones(edge: Edge) -> None:
         assert "worker 0, which does not answer" in edge.ask("del backend y")
     finally:
         os.kill(worker, signal.SIGCONT)
-    edge.until(lambda: edge.ask("add backend z from plain") == ADDED, "it goes by it")
+    edge.until(lambda: in_force(edge.ask("add backend z from plain")) == ADDED, "it goes by it")
 
 
 def test_rules_and_a_default_that_lead_to_an_unpublished_one_are_passed_over(edge: Edge) -> None:
@@ -274,7 +274,7 @@ def test_all_processes_and_their_successors_go_by_it(edge: Edge) -> None:
         assert {edge.who() for _ in range(4)} == {OTHER}
         assert int(edge.row("new")["stot"]) >= 4
     edge.until(lambda: " door new/s " in edge.told.splitlines()[-1], "the line of a successor")
-    assert edge.empty("new") == DELETED
+    assert in_force(edge.empty("new")) == DELETED
     edge.kill("control")
     edge.kill("worker")
     assert edge.who() == BASE
@@ -317,5 +317,5 @@ def test_orders_at_the_same_time_give_each_name_once(edge: Edge) -> None:
         answers = [b"".join(iter(lambda c=c: c.recv(4096), b"")).decode() for c in clients]
         taken = "Already exists a section with the same name.\n\n"
         assert sorted(answers) == sorted([ADDED] + [taken] * 5)
-        assert edge.ask("del backend same") == DELETED
+        assert in_force(edge.ask("del backend same")) == DELETED
     assert not re.search(r"Traceback|KeyError", edge.told)

@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.common import PATIENCE_SECONDS, wait_for
 from tests.support.dns.scripted import ScriptedNameserver, records
-from tests.support.program.program import Program
+from tests.support.program.program import Program, in_force
 
 pytestmark = pytest.mark.slow
 
@@ -57,7 +57,7 @@ def test_a_slot_that_is_about_to_be_free_is_waited_for(program: Program) -> None
     def come_and_go(number: int) -> Counter[str]:
         line = "app.test:80 resolvers r1" if number % 2 else "127.0.0.1:1"
         orders = (f"add server edge/n{number} {line}", f"del server edge/n{number}")
-        return Counter(program.ask(order) for _ in range(TURNS) for order in orders)
+        return Counter(in_force(program.ask(order)) for _ in range(TURNS) for order in orders)
 
     assert by_all(come_and_go) == dict.fromkeys((ADDED, DELETED), OPERATORS * TURNS)
     assert program.servers("edge") == {}
@@ -66,10 +66,10 @@ def test_a_slot_that_is_about_to_be_free_is_waited_for(program: Program) -> None
 
 def test_one_name_is_added_and_deleted_once(program: Program) -> None:
     def add(_number: int) -> Counter[str]:
-        return Counter([program.ask("add server edge/same app.test:80 resolvers r1")])
+        return Counter([in_force(program.ask("add server edge/same app.test:80 resolvers r1"))])
 
     def delete(_number: int) -> Counter[str]:
-        return Counter([program.ask("del server edge/same")])
+        return Counter([in_force(program.ask("del server edge/same"))])
 
     taken = "Already exists a server with the same name in backend.\n\n"
     assert by_all(add) == {ADDED: 1, taken: OPERATORS - 1}
@@ -89,7 +89,7 @@ def test_a_reload_among_them_ends_what_it_ends_and_no_more(program: Program) -> 
             ),
         )
         while not over.is_set():
-            answers.update(map(program.ask, orders))
+            answers.update(in_force(program.ask(order)) for order in orders)
         return answers
 
     with ThreadPoolExecutor(8) as operators:
@@ -110,4 +110,4 @@ def test_a_reload_among_them_ends_what_it_ends_and_no_more(program: Program) -> 
     assert program.servers("edge") == {}
     assert "app.test" not in program.ask("show resolution")
     for number in range(OPERATORS):  # all slots are free
-        assert program.ask(f"add server edge/n{number} 127.0.0.1:1") == ADDED
+        assert in_force(program.ask(f"add server edge/n{number} 127.0.0.1:1")) == ADDED

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
-from tests.support.program.program import NamedBackend, Program, who_answers
+from tests.support.program.program import NamedBackend, Program, in_force, who_answers
 
 pytestmark = pytest.mark.slow
 
@@ -69,10 +69,10 @@ def edge(tmp_path: Path) -> Iterator[Edge]:
 
 
 def test_an_added_server_has_the_options_of_its_template(edge: Edge) -> None:
-    assert edge.add("edge/plain", "") == ADDED
-    assert edge.add("edge/ready", "from ready") == ADDED
-    assert edge.add("edge/own", "from common maxconn 5") == ADDED
-    assert edge.add("bare/s2", "from common") == ADDED
+    assert in_force(edge.add("edge/plain", "")) == ADDED
+    assert in_force(edge.add("edge/ready", "from ready")) == ADDED
+    assert in_force(edge.add("edge/own", "from common maxconn 5")) == ADDED
+    assert in_force(edge.add("bare/s2", "from common")) == ADDED
     assert edge.row("plain")["slim"] == ""  # as in HAProxy, nothing of a line without a name
     assert edge.row("ready")["slim"] == "2"
     assert who_answers((HOST, edge.port)) == HOST  # `enabled` is one of its options
@@ -86,7 +86,7 @@ def test_an_added_server_has_the_options_of_its_template(edge: Edge) -> None:
 
 def test_a_template_is_there_for_a_backend_that_was_added(edge: Edge) -> None:
     assert edge.program.ask("add backend late from base") == "New backend registered.\n\n"
-    assert edge.add("late/s1", "from common weight 4") == ADDED
+    assert in_force(edge.add("late/s1", "from common weight 4")) == ADDED
     assert (edge.row("s1", "late")["slim"], edge.row("s1", "late")["weight"]) == ("3", "4")
 
 
@@ -134,7 +134,7 @@ def test_what_nobody_has_ordered_is_not_told_as_an_order(edge: Edge) -> None:
 
 
 def test_what_is_added_from_a_template_goes_by_it_until_a_reload_brings_it(edge: Edge) -> None:
-    assert edge.add("edge/n", "from ready") == ADDED
+    assert in_force(edge.add("edge/n", "from ready")) == ADDED
     told = edge.program.ask("show config edge")
     line = f"server n {HOST}:{edge.server} from ready"
     assert line in told

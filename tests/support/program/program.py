@@ -6,6 +6,7 @@ Ends by its pid whatever happened, with all its children, and says what it print
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -22,6 +23,12 @@ from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
 from tests.support.forking.process import start
 
 ANSWERS_MAX = 20  # of one command
+LATE = re.compile(r"^Not yet in force in .*\n", re.MULTILINE)
+
+
+def in_force(answer: str) -> str:
+    """The answer to an order, without its lines about processes that had no turn for a second."""
+    return LATE.sub("", answer)
 
 
 class Program:
