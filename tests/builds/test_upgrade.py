@@ -168,7 +168,7 @@ def test_a_broken_build_is_a_failed_reload(
     former = (installed.folder / name).resolve()
     installed.replace(name, content)
     edge.reload("reload failed, nothing changed")
-    assert says in edge.told
+    edge.await_more((says,), 0)
     assert who_answers(edge.target)
     assert echoes(session)
     assert edge.program.ask("show proc").splitlines()[1].split()[2:5] == ["1", "[failed:", "1]"]
@@ -336,7 +336,12 @@ def test_commands_that_wait_for_a_reload_wait_for_an_upgrade(
             while "another build has just taken over" in done.stderr:  # the former master's
                 done = run([sys.executable, "-m", "proxy", *where, "reload"])
             assert done.returncode == 0, done.stdout + done.stderr + program.output.read_text()
-            assert f"{DONE} {number} serves" in program.output.read_text()
+            line = f"{DONE} {number} serves"
+            wait_for(
+                lambda line=line: line in program.output.read_text(),
+                PATIENCE_SECONDS,
+                "the log says so",
+            )
             ping = run([sys.executable, "-m", "proxy", "-p", str(pidfile), "ping"])
             assert ping.returncode == 0, ping.stdout
         installed.replace("shm/steady.py", "def broken(:\n")

@@ -195,8 +195,11 @@ def test_a_worker_that_has_ended_is_not_waited_for(tmp_path: Path) -> None:
         wait_for(
             lambda: len(there.program.children()["worker"]) == 1, PATIENCE_SECONDS, "one is left"
         )
-        text = there.program.ask("show sess")
-        assert "does not answer" not in text
-        (one,) = ID.findall(text)
+        wait_for(  # until the supervisor has taken note of its end it is asked
+            lambda: "does not answer" not in there.program.ask("show sess"),
+            PATIENCE_SECONDS,
+            "it is not asked",
+        )
+        (one,) = ID.findall(there.program.ask("show sess"))
         there.program.ask(f"shutdown session {one}")  # the last one: all ends with it
         assert clients[0].recv(1) == b""

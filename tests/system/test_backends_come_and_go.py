@@ -263,7 +263,7 @@ def test_rules_and_a_default_that_lead_to_an_unpublished_one_are_passed_over(edg
     edge.until(lambda: edge.who(SWITCHED) == OTHER, "a client of the new generation")
     for name in ("base", "other"):
         line = f"backend {name}, unpublished at run time, is published again"
-        assert line in edge.told
+        edge.until(lambda line=line: line in edge.told, "the log says so")
 
 
 def test_all_processes_and_their_successors_go_by_it(edge: Edge) -> None:
@@ -298,7 +298,8 @@ def test_a_reload_keeps_what_the_file_has_by_then(edge: Edge) -> None:
     before = int(edge.row("new")["stot"])
     assert edge.who() == OTHER
     assert int(edge.row("new")["stot"]) == before + 1 == 2
-    assert "backend gone, added at run time, is not in the files: it is gone" in edge.told
+    gone = "backend gone, added at run time, is not in the files: it is gone"
+    edge.until(lambda: gone in edge.told, "the log says so")
     assert "backend new, added at run time" not in edge.told
     assert edge.ask("del backend new").startswith("Only backends that were added")
     edge.fill("gone")
