@@ -10,6 +10,7 @@ makes it stop turning, `CRASH` ends it, `STEP` in the midst of a step in the fir
 from __future__ import annotations
 
 import contextlib
+import errno
 import mmap
 import os
 import selectors
@@ -105,7 +106,9 @@ class StandInWorker:
         while True:
             try:
                 client, _ = listener.socket.accept()
-            except BlockingIOError:
+            except OSError as error:  # shut down meanwhile: this process stood still
+                if error.errno not in (errno.EAGAIN, errno.EINVAL):
+                    raise
                 return
             generation = self.runtime.segment.reload_generation
             client.sendall(f"{self.worker} {os.getpid()} {generation}\n".encode())
