@@ -75,3 +75,14 @@ def test_a_server_has_the_name_of_a_target_with_its_port_alone(writes: int) -> N
     world.answer(said("three.test", "four.test"))
     world.answer(said("three.test", "four.test"))
     assert sorted(world.told()) == [("four.test", True), ("three.test", True)]
+
+
+def test_no_answer_is_awaited_where_a_record_and_a_server_are_there() -> None:
+    world = World()
+    world.answer(said("one.test"))
+    assert world.told() == [("one.test", True), ("", False)]
+    world.core.follow_members(MemberNews([1], []), world.now_ms)
+    assert world.told()[1] == ("one.test", True)
+    world.answer(said("one.test", "two.test"))
+    world.core.follow_members(MemberNews([], [added(1)]), world.now_ms)
+    assert world.board.target(1).name == "two.test"
