@@ -171,7 +171,7 @@ def real_entries() -> Entries:
             resolv_conf=runtime.resolv_conf,
             check_orders=runtime.check_orders,
             members=ResolvedMembers(runtime.segment),
-            state_members=lambda: KeptMembers(runtime.segment, runtime.servers.backends),
+            state_members=lambda: KeptMembers(runtime.segment, runtime.servers),
         )
 
     def runner(runtime: Runtime) -> object:

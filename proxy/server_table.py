@@ -106,6 +106,17 @@ class ServerTable:
         self.revision += 1
         self._count += 1
 
+    def rename(self, slot: int, name: str) -> Server:
+        """Give a server another name; it, as it is now. Raises KeyError for a slot without one."""
+        former = self[slot]
+        server = replace(former, name=name)
+        group = self._groups[server.backend_index]
+        renamed = tuple(server if each is former else each for each in group)
+        self._groups[server.backend_index] = renamed
+        self._changed[slot] = server
+        self.revision += 1
+        return server
+
     def name_backend(self, index: int, name: str) -> Proxy:
         """A spare backend that has got a name."""
         self._placeholders.setdefault(index, self.backends[index])
@@ -136,13 +147,20 @@ class ServerTable:
 
     def added(self) -> Iterator[Server]:
         """Those that were added at run time."""
-        return (server for server in self._changed.values() if server is not None)
+        return (server for server in self._changed.values() if server is not None and server.added)
+
+    def renamed(self) -> Iterator[tuple[Server, Server]]:
+        """Those of the files that were renamed at run time: as in the file, and as they are."""
+        for slot, server in self._changed.items():
+            configured = self._configured(slot)
+            if server is not None and configured is not None:
+                yield configured, server
 
     def deleted(self) -> Iterator[Server]:
         """Those of the files that were deleted at run time, by slot: no other gets such a slot."""
         for slot in sorted(self._changed):
             server = self._configured(slot)
-            if server is not None:
+            if server is not None and self._changed[slot] is None:
                 yield server
 
     def copy(self) -> ServerTable:

@@ -6,6 +6,7 @@ from shm.states import StaticState
 
 LINE_BYTES_MAX: int
 NAME_BYTES_MAX: int
+LATER_NAME_BYTES_MAX: int
 BACKEND_LINE: bytes
 
 class MemberState(IntEnum):
@@ -14,12 +15,14 @@ class MemberState(IntEnum):
     DELETED = 2
     EMPTIED = 3
     FREE = 4
+    RENAMED = 5
 
 class Member(NamedTuple):
     slot: int
     change: int
     state: int
     line: bytes
+    name: bytes = b""
 
 class MemberReader:
     def __init__(self, segment: Segment) -> None: ...
@@ -35,6 +38,7 @@ class MemberWriter:
     @property
     def following(self) -> int: ...
     def add(self, slot: int, line: bytes, settings: StaticState) -> int: ...
+    def rename(self, slot: int, name: bytes) -> int: ...
     def name_backend(self, backend: int, name: bytes) -> int: ...
     def first_slot(self, backend: int) -> int: ...
     def publish(self, backend: int, published: bool) -> None: ...

@@ -3,7 +3,7 @@
 Knows slots, numbers and bytes; what a line means is its reader's affair.
 """
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from shm.announce cimport announce
@@ -13,7 +13,8 @@ from shm.atomics cimport (
 from shm.gauges cimport COUNT_BITS, COUNT_MASK
 from shm.members cimport (
     BACKEND_NAME_BYTES_MAX, CHANGES_KEPT, LINE_BYTES, LINE_OF_BACKEND, MEMBER_ADDED,
-    MEMBER_AS_FILE, STATE_BITS)
+    MEMBER_AS_FILE, MEMBER_RENAMED, MEMBER_RENAMED_AGAIN, SERVER_NAME_BYTES_MAX, STATE_BITS,
+    MemberLine, MemberName)
 from shm.records cimport STATIC_DELETED, SlotStatic
 from shm.rows cimport BackendCounters, ServerCounters
 from shm.segment cimport Segment, backend_counters, column_cell, gauges_column, server_counters
@@ -23,6 +24,7 @@ from typing import NamedTuple
 
 LINE_BYTES_MAX = LINE_BYTES
 NAME_BYTES_MAX = BACKEND_NAME_BYTES_MAX  # of a backend
+LATER_NAME_BYTES_MAX = SERVER_NAME_BYTES_MAX  # of a server that is renamed
 BACKEND_LINE = bytes((LINE_OF_BACKEND,))  # begins the line that names a backend
 
 
@@ -34,15 +36,28 @@ class MemberState(IntEnum):
     DELETED = 2
     EMPTIED = 3
     FREE = 4
+    RENAMED = 5  # a server of the file; an added one is ADDED by whatever name
 
 
 class Member(NamedTuple):
-    """A slot that is not as in the file; `line` only of an added server."""
+    """A slot that is not as in the file.
+
+    `line` only of an added server, `name` only of one that was renamed.
+    """
 
     slot: int
     change: int
     state: int
     line: bytes
+    name: bytes = b""
+
+
+cdef bytes line_of(const MemberLine *line):
+    return line.bytes[:min(line.length, <uint64_t>LINE_BYTES)]
+
+
+cdef bytes name_of(const MemberName *name):
+    return name.bytes[:min(name.length, <uint8_t>SERVER_NAME_BYTES_MAX)]
 
 
 cdef class MemberReader:
@@ -62,17 +77,21 @@ cdef class MemberReader:
     def read(self, uint32_t slot):
         """A slot as it is, as a `Member`; raises IndexError."""
         cdef uint64_t word
+        cdef int state
         if slot >= self.segment.view.header.slots:
             raise IndexError(f"slot {slot} of {self.segment.view.header.slots}")
         while True:
             word = load_acquire(&self.segment.view.member_words[slot])
-            line = b""
-            if word & ((1 << STATE_BITS) - 1) == MEMBER_ADDED:
-                line = self.segment.view.member_lines[slot].bytes[
-                    :min(self.segment.view.member_lines[slot].length, <uint64_t>LINE_BYTES)]
+            state = word & ((1 << STATE_BITS) - 1)
+            line = name = b""
+            if state in (MEMBER_ADDED, MEMBER_RENAMED, MEMBER_RENAMED_AGAIN):
+                line = line_of(&self.segment.view.member_lines[slot])
+            if state in (MEMBER_RENAMED, MEMBER_RENAMED_AGAIN):
+                name = name_of(&self.segment.view.member_lines[slot].names[state - MEMBER_RENAMED])
+                state = MEMBER_ADDED if line else MEMBER_RENAMED
             fence_acquire()
             if load_relaxed(&self.segment.view.member_words[slot]) == word:
-                return Member(slot, word >> STATE_BITS, word & ((1 << STATE_BITS) - 1), line)
+                return Member(slot, word >> STATE_BITS, state, line, name)
 
     def changed(self) -> list:
         """The slots that changed, as `Member` in the order of their last changes."""
@@ -167,6 +186,24 @@ cdef class MemberWriter:
             store32_release(&self.segment.view.backends[backend].slots, used)
         store32_release(&target.added, settings.added)
         return self.state(slot, MEMBER_ADDED)
+
+    def rename(self, uint32_t slot, bytes name) -> int:
+        """The server of a slot has another name; the change's number.
+
+        Raises ValueError for a name that is too long, and a slot whose server is no member.
+        """
+        cdef MemberName *place
+        self.check(slot)
+        state = self.segment.view.member_words[slot] & ((1 << STATE_BITS) - 1)
+        if state not in (MEMBER_AS_FILE, MEMBER_ADDED, MEMBER_RENAMED, MEMBER_RENAMED_AGAIN):
+            raise ValueError(f"slot {slot} has no server")
+        if len(name) > SERVER_NAME_BYTES_MAX:
+            raise ValueError(f"{len(name)} bytes of a name, at most {SERVER_NAME_BYTES_MAX}")
+        state = MEMBER_RENAMED_AGAIN if state == MEMBER_RENAMED else MEMBER_RENAMED
+        place = &self.segment.view.member_lines[slot].names[<int>state - MEMBER_RENAMED]
+        memcpy(place.bytes, <const char *>name, len(name))
+        place.length = <uint8_t>len(name)
+        return self.state(slot, state)
 
     def name_backend(self, uint32_t backend, bytes name) -> int:
         """A spare backend gets a name; the change's number.

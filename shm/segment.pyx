@@ -86,7 +86,7 @@ def check_sizes() -> None:
         "DumpQuestion": (sizeof(DumpQuestion), 56),
         "SessionRecord": (sizeof(SessionRecord), 192),
         "MembersHeader": (sizeof(MembersHeader), 64 + 1024),
-        "MemberLine": (sizeof(MemberLine), 2048),
+        "MemberLine": (sizeof(MemberLine), 2560),
         "VariablesHeader": (sizeof(VariablesHeader), 64),
         "VariableCell": (sizeof(VariableCell), 256),
         "ProcessValue": (sizeof(ProcessValue), 32),

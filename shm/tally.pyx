@@ -10,6 +10,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
 from shm.atomics cimport load_relaxed, store_relaxed
+from shm.members cimport is_of_file
 from shm.resolution_records cimport NameserverCounters, ResolutionRecord
 from shm.rows cimport (
     BackendCounters, FrontendCounters, RuleCounter, ServerCounters, WorkerCounters)
@@ -179,7 +180,8 @@ cdef class Tally:
         for old, new in pairs:
             if old >= count_of(segment, number):
                 raise IndexError(f"number {old} of {count_of(segment, number)}")
-            if number == KIND_SERVER and load_relaxed(&newest.view.member_words[new]) != 0:
+            if number == KIND_SERVER and (
+                    not is_of_file(load_relaxed(&newest.view.member_words[new]))):
                 continue
             was, target = self.at(number, old), self.carried(newest, number, new)
             sum_up(&segment.view, number, old, total)

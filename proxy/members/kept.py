@@ -5,13 +5,10 @@ What else goes by a change is no affair of it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from msgspec.structs import replace
 
-from proxy.config.model.settings import Proxy
-from proxy.members.table_changes import backend_name, decode_member, spare_backends
-from proxy.server_table import state_server
+from proxy.members.table_changes import backend_name, member_server, spare_backends
+from proxy.server_table import ServerTable, state_server
 from resolverd.config import StateNews
 from shm.members import MemberReader, MemberState
 from shm.segment import Segment
@@ -20,11 +17,12 @@ from shm.segment import Segment
 class KeptMembers:
     """Reads their changes from the segment; satisfies `resolverd.config.StateMembers`."""
 
-    def __init__(self, segment: Segment, backends: Sequence[Proxy]) -> None:
-        """`backends` by their index."""
+    def __init__(self, segment: Segment, servers: ServerTable) -> None:
+        """`servers` are those of the files."""
         self._reader = MemberReader(segment)
-        self._backends = list(backends)
-        self._spare = spare_backends(backends)
+        self._servers = servers
+        self._backends = list(servers.backends)
+        self._spare = spare_backends(servers.backends)
 
     def news(self) -> StateNews:
         """What has changed since the last look, at first since the start."""
@@ -35,7 +33,11 @@ class KeptMembers:
                 self._backends[spare] = replace(self._backends[spare], name=backend_name(member))
                 continue
             news.gone.append(member.slot)
+            server = None
             if member.state == MemberState.ADDED:
-                server = decode_member(member.line)
+                server = member_server(member)
+            elif member.state == MemberState.RENAMED:
+                server = replace(self._servers[member.slot], name=member.name.decode())
+            if server is not None:
                 news.come.append(state_server(self._backends[server.backend_index], server))
         return news

@@ -5,7 +5,7 @@ What another server is, and what else goes by a change, is no affair of it.
 
 from __future__ import annotations
 
-from proxy.members.table_changes import decode_member
+from proxy.members.table_changes import member_server
 from resolverd.config import MemberNews
 from shm.members import BACKEND_LINE, Member, MemberReader, MemberState
 from shm.segment import Segment
@@ -46,7 +46,7 @@ class ResolvedMembers:
                 continue
             if member.line.startswith(BACKEND_LINE):
                 continue
-            server = decode_member(member.line)
+            server = member_server(member)
             if server.resolution is not None and self._known.get(member.slot) != server.added:
                 self._known[member.slot] = server.added
                 news.come.append(server.resolution)

@@ -15,6 +15,7 @@ from functools import cache
 from typing import NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from proxy.config.model.settings import Proxy, Server
 from proxy.server_table import ServerTable, first_slot
@@ -27,6 +28,7 @@ class MemberChanges(NamedTuple):
 
     removed: list[Server]
     added: list[Server]
+    renamed: list[tuple[Server, Server]]  # as they were, and as they are
     emptied: list[int]  # slots of which nothing counts any more
     named: list[Proxy]  # spare backends that got a name
     unnamed: list[Proxy]  # those that lost it, as they were
@@ -47,7 +49,7 @@ class ServerMembers:
 
     def catch_up(self) -> MemberChanges:
         """Look for changes, and make them in the table."""
-        changes = MemberChanges([], [], [], [], [])
+        changes = MemberChanges([], [], [], [], [], [])
         for member in self._reader.changed():
             backend = self._spare.get(member.slot)
             if backend is not None:
@@ -55,9 +57,13 @@ class ServerMembers:
                 continue
             present = self._servers.get(member.slot)
             added = None
+            if member.state == MemberState.RENAMED:
+                self._rename(member, changes)
+                continue
             if member.state == MemberState.ADDED:
-                added = decode_member(member.line)
+                added = member_server(member)
                 if present is not None and present.added == added.added:
+                    self._rename(member, changes)
                     continue
             elif member.state == MemberState.EMPTIED:
                 changes.emptied.append(member.slot)
@@ -67,6 +73,12 @@ class ServerMembers:
                 self._servers.add(added)
                 changes.added.append(added)
         return changes
+
+    def _rename(self, member: Member, changes: MemberChanges) -> None:
+        """The server of the slot is still the same, and may have another name."""
+        former, name = self._servers[member.slot], member.name.decode()
+        if name and former.name != name:
+            changes.renamed.append((former, self._servers.rename(member.slot, name)))
 
     def _name(self, backend: int, member: Member, changes: MemberChanges) -> None:
         """The first slot of a spare backend has changed: it got a name, or has none any more."""
@@ -96,9 +108,10 @@ def backend_name(member: Member) -> str:
     return member.line.removeprefix(BACKEND_LINE).decode()
 
 
-def decode_member(line: bytes) -> Server:
-    """The server of a line."""
-    return _decoder().decode(line)
+def member_server(member: Member) -> Server:
+    """An added server, by the name that it has now."""
+    server = _decoder().decode(member.line)
+    return replace(server, name=member.name.decode()) if member.name else server
 
 
 @cache
@@ -134,6 +147,10 @@ def members_left(old: ServerTable, new: ServerTable) -> Iterator[str]:
         elif _where(heir) != _where(server):
             told = f"server {name}, added at run time with {_where(server)}, is in the files"
             yield f"{told} with {_where(heir)}: it goes by these"
+    for configured, now in old.renamed():
+        backend = old.backends[now.backend_index].name
+        if now.name not in members[backend] and configured.name in members[backend]:
+            yield f"server {backend}/{now.name}, renamed at run time, is {configured.name} again"
     former = _MembersOf(old)  # another may have been added in place of a deleted one
     for server in old.deleted():
         backend = old.backends[server.backend_index].name

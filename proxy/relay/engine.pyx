@@ -5,7 +5,8 @@ loop itself is loop.pxd; what a session does is session/session.pxd and session/
 no DNS, no HTTP, no log.
 
 Threads: `run` belongs to the relay thread, `rebuild` to the worker's main thread. They meet in one
-pointer per backend, exchanged atomically: the thread that takes a schedule out of it owns it.
+pointer per backend, exchanged atomically: the thread that takes a schedule out of it owns it. Names
+that servers get later go the same way (changes/renames.pyx).
 """
 
 from libc.stdint cimport int64_t, uint32_t
@@ -13,13 +14,16 @@ from libc.string cimport memset
 
 from proxy.lists.changing.area cimport ListArea
 from proxy.relay.balance.schedule cimport schedule_build, schedule_free
+from proxy.relay.changes.renames cimport Renames
 from proxy.relay.filling cimport built_aside, engine_fill, engine_free
 from proxy.relay.log.compile cimport AccessLogs
 from proxy.relay.loop cimport engine_run
 from proxy.relay.rules.compile cimport Rulesets
 from proxy.relay.server_filling cimport asked_of_clients, server_fill
+from proxy.relay.state.log_types cimport LogName
 from proxy.relay.state.server_types cimport Schedule
 from proxy.relay.state.types cimport TERMINATIONS, Backend, Engine, Session
+from proxy.rules.types cimport NameFacts
 from shm.announce cimport announce
 from shm.atomics cimport exchange_pointer
 from shm.segment cimport Segment
@@ -28,6 +32,7 @@ from proxy.capacity import capacity_of
 from proxy.relay.state.termination import Termination
 from proxy.runtime import now_ms
 from shm.members import empty_backend_row, empty_row
+from shm.tables.shape import server_hash
 
 SESSION_BYTES = sizeof(Session)
 assert len(Termination) == TERMINATIONS, "state/termination.py and state/types.pxd disagree"
@@ -44,6 +49,7 @@ cdef class Relay:
     cdef Segment segment
     cdef AccessLogs access_logs
     cdef Rulesets rulesets
+    cdef Renames renames
     cdef readonly object runtime
     cdef readonly object capacity  # by the limit on descriptors of this process
     cdef readonly bint running  # between the first turn of `run` and its return
@@ -63,6 +69,8 @@ cdef class Relay:
         self.access_logs = AccessLogs(runtime)
         self.rulesets = Rulesets(
             self.segment, worker, runtime.settings, runtime.servers, runtime.every_list)
+        self.renames = Renames()
+        self.renames.engine = &self.engine
         engine_fill(
             &self.engine, self.segment, runtime, self.capacity, self.access_logs, self.rulesets,
             worker)
@@ -137,6 +145,22 @@ cdef class Relay:
             backend.ends_sessions = True
         if built_aside(backend, proxy, self.runtime.servers.of(proxy)):
             backend.aside = True
+        announce(self.segment, server.slot)
+
+    def rename(self, server) -> None:
+        """A server has another name: the relay thread takes it up before its next turn.
+
+        Raises MemoryError.
+        """
+        cdef size_t slot = server.slot
+        cdef LogName *logged = NULL
+        cdef NameFacts *ruled = NULL
+        if self.access_logs.log.servers != NULL:
+            logged = &self.access_logs.log.servers[slot]
+        if self.rulesets.facts is not None:
+            ruled = self.rulesets.facts.server(slot)
+        self.renames.give(
+            server.slot, server.name.encode(), server_hash(server.name), logged, ruled)
         announce(self.segment, server.slot)
 
     def name_backend(self, proxy) -> None:

@@ -15,6 +15,7 @@ from proxy.relay.accept cimport (
 from proxy.relay.admission.stopped cimport ahead_look, limits_look
 from proxy.relay.balance.rota_news cimport rotas_follow
 from proxy.relay.changes.changes cimport changes_end, changes_walk
+from proxy.relay.changes.renamed cimport names_take
 from proxy.relay.dump.dump cimport dump_look
 from proxy.relay.log.sinks cimport log_end, log_flush, log_next_ms
 from proxy.relay.session.dequeue cimport queues_review
@@ -88,6 +89,7 @@ cdef inline void look_at_shared(Engine *engine) noexcept nogil:
     cdef uint32_t index
     if generation != engine.generation_seen:
         engine.generation_seen = generation
+        names_take(engine)
         listeners_refresh(engine)
         rotas_follow(engine, generation)
         changes_end(engine, generation)

@@ -56,7 +56,8 @@ def plan_carry(old: Configured, new: Configured) -> Steps[CarryPlan]:
     before, after = old.settings, new.settings
     frontends = yield from pair(_names(before.frontends), _names(after.frontends))
     backends = yield from pair(_names(old.servers.backends), _names(new.servers.backends))
-    servers = yield from pair(named_servers(old.servers), named_servers(new.servers))
+    names = _former_servers(old.servers, new.servers)
+    servers = yield from pair(names, named_servers(new.servers))
     rules = yield from pair(_rules(before), _rules(after))
     resolutions = yield from pair(_resolutions(before), _resolutions(after))
     sections = yield from pair(_sections(before), _sections(after))
@@ -85,6 +86,24 @@ def named_servers(servers: ServerTable) -> Iterator[tuple[tuple[str, str], int]]
     for proxy in servers.backends:
         for server in servers.of(proxy):
             yield (proxy.name, server.name), server.slot
+
+
+def _former_servers(old: ServerTable, new: ServerTable) -> Named:
+    """All servers by name; one that was renamed by its name in the files, unless they follow."""
+    renamed = {
+        (old.backends[now.backend_index].name, now.name): (now.slot, configured.name)
+        for configured, now in old.renamed()
+    }
+    if renamed:
+        for name, _ in named_servers(new):
+            renamed.pop(name, None)
+    former = dict(renamed.values())
+    for name, slot in named_servers(old) if former else ():
+        if slot in former:
+            yield (name[0], former[slot]), slot
+    for name, slot in named_servers(old):  # another may have the former name by now
+        if slot not in former:
+            yield name, slot
 
 
 def _names(proxies: Iterable[Proxy]) -> Named:

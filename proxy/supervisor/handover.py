@@ -17,7 +17,6 @@ from proxy.supervisor.carry import CarryPlan
 from proxy.supervisor.slices import PORTION, Steps
 from shm.agents import AgentReader, AgentSendingWriter, AgentWriter
 from shm.check_orders import CheckOrders
-from shm.members import MemberReader
 from shm.moved import SlotRevisions
 from shm.names import NameOrderWriter, NameReader, TargetWriter
 from shm.segment import Segment
@@ -59,7 +58,6 @@ class Handover:
         for slot in known:
             self._known[slot] = True
         self._reader = SlotTableReader(old_segment)
-        self._members = MemberReader(old_segment)
         self._names = NameReader(old_segment)
         self._slots = SlotTableWriter(new_segment)
         self._admins = AdminTableWriter(new_segment)
@@ -96,7 +94,7 @@ class Handover:
             yield
 
     def _copy(self, before: int, after: int) -> None:
-        if self._members.read(before).change != self._old_servers[before].added:
+        if self._reader.static(before).added != self._old_servers[before].added:
             return  # since the plan was made it was deleted, and maybe the slot has another
         was, now = self._old_servers[before], self._new_servers[after]
         keeps_address = bool(self._known[after])

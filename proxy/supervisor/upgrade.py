@@ -166,6 +166,8 @@ def _check_orders(runtime: Runtime) -> Iterator[tuple[int, str | None, int | Non
 def _rows(runtime: Runtime) -> Iterator[StateRow]:
     """Each server as in a state file, which every build can read."""
     servers = members_now(runtime.servers, runtime.segment)
+    for configured, _ in list(servers.renamed()):  # names of the files are what a start looks for
+        servers.rename(configured.slot, configured.name)
     reader = RowReader(runtime.segment, {})
     for proxy in servers.backends:
         for server in servers.of(proxy):

@@ -31,6 +31,9 @@ class JoinedRelay(Protocol):
     def add(self, server: Server) -> None:
         """A server was added."""
 
+    def rename(self, server: Server) -> None:
+        """One has another name."""
+
     def remove(self, slot: int) -> None:
         """One was deleted."""
 
@@ -71,7 +74,6 @@ class Joining:
         changes = self._members.catch_up()
         if not (any(changes) or self._unemptied):
             return
-        runtime = self._runtime
         for proxy in changes.named:
             self._relay.name_backend(proxy)
         for server in changes.removed:
@@ -80,12 +82,21 @@ class Joining:
                 checks.drop(server.slot)
         for server in changes.added:
             self._relay.add(server)
-            mine = joined(runtime.servers, server, runtime.workers, self._worker)
-            if checks is not None and mine is not None:
-                checks.take(mine)
-            self.wants_checks |= checks is None and mine is not None
+            self._check(server, checks)
+        for _, server in changes.renamed:
+            self._relay.rename(server)
+            if checks is not None:
+                checks.drop(server.slot)  # which has none: it is in maintenance
+            self._check(server, checks)
         self._unemptied += changes.emptied
         self._say()
+
+    def _check(self, server: Server, checks: JoinedChecks | None) -> None:
+        runtime = self._runtime
+        mine = joined(runtime.servers, server, runtime.workers, self._worker)
+        if checks is not None and mine is not None:
+            checks.take(mine)
+        self.wants_checks |= checks is None and mine is not None
 
     def _say(self) -> None:
         """Empty what is to be empty, then say how far this worker has come."""

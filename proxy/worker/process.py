@@ -59,6 +59,9 @@ class RelayThread(Protocol):
     def add(self, server: Server) -> None:
         """Take up a server that was added."""
 
+    def rename(self, server: Server) -> None:
+        """Take up a server's new name."""
+
     def name_backend(self, proxy: Proxy) -> None:
         """A spare backend has got a name."""
 

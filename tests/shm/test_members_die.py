@@ -11,6 +11,7 @@ import pytest
 
 from shm.members import (
     BACKEND_LINE,
+    LATER_NAME_BYTES_MAX,
     Member,
     MemberReader,
     MemberState,
@@ -108,6 +109,52 @@ def test_each_change_is_whole_or_none_after_a_death_at_each_store(
         before = after
     assert stores[0] > (20 if kind == "server" else 4), "a line, what it says, and the change"
     assert min(stores) >= 3, "a state, the list of changes, and their number"
+
+
+@pytest.mark.slow
+def test_a_server_has_its_old_name_or_the_new_one_after_a_death_at_each_store(
+    segment: Segment,
+) -> None:
+    writer = MemberWriter(segment)
+    writer.add(SPARE, LINE, ADDED)
+    for slot, state, line in ((0, MemberState.RENAMED, b""), (SPARE, MemberState.ADDED, LINE)):
+        former = b""
+        for name in (b"one", b"x" * LATER_NAME_BYTES_MAX, b"three"):
+            seen = {b"": 0, b"one": 0, b"three": 0}
+            for _ in die_at_each_store(segment, lambda: renamed(segment, slot, name)):  # noqa: B023
+                found = MemberReader(segment).read(slot)
+                assert found.name in (former, name)
+                assert found.line == line
+                assert found.state == (state if found.name else found.state)
+                seen[found.name] = seen.get(found.name, 0) + 1
+                successor = MemberWriter(segment)
+                told = MemberReader(segment)
+                assert found.name == former or found in told.changed()
+                assert successor.following > found.change
+            assert seen.get(former, 0) > 1, "before the word of the slot"
+            writer = MemberWriter(segment)
+            writer.rename(slot, name)
+            former = name
+
+
+def renamed(segment: Segment, slot: int, name: bytes) -> None:
+    writer = MemberWriter(segment)
+    pause()
+    writer.rename(slot, name)
+
+
+def test_only_a_member_is_renamed(segment: Segment) -> None:
+    writer = MemberWriter(segment)
+    with pytest.raises(ValueError, match="256 bytes of a name, at most 255"):
+        writer.rename(0, b"x" * (LATER_NAME_BYTES_MAX + 1))
+    with pytest.raises(IndexError):
+        writer.rename(4, b"x")
+    writer.rename(0, b"x")
+    assert MemberReader(segment).read(0) == Member(0, 1, MemberState.RENAMED, b"", b"x")
+    writer.delete(0)
+    with pytest.raises(ValueError, match="slot 0 has no server"):
+        writer.rename(0, b"y")
+    assert MemberReader(segment).read(0).name == b""
 
 
 def test_a_spare_backend_has_one_name_at_a_time(segment: Segment) -> None:

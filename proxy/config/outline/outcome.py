@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from enum import Enum
 
 import msgspec
+from msgspec.structs import replace
 
 from proxy.config.model.lists import Reference
 from proxy.config.model.settings import Origin
@@ -28,6 +29,7 @@ from proxy.config.text.sources import SourceLine
 
 ADDED = "added"  # what an order was about: a server, or a backend, that no file has
 DELETED = "deleted"  # likewise: a server of the files
+RENAMED = "renamed"  # likewise; the order's server has the name in the files
 ENTRIES = "entries"  # those of a list: of acls or maps
 _RANGE = re.compile(r"(?:(\d+)-)?(\d+)")
 
@@ -52,6 +54,9 @@ class RunningOrder(msgspec.Struct, frozen=True):
             return what + (f" by {self.by}" if self.by else "")
         if self.what == DELETED:
             return f"server {self.server} deleted" + (f" by {self.by}" if self.by else "")
+        if self.what == RENAMED:
+            told = f"server {self.server} renamed to {self.now}"
+            return told + (f" by {self.by}" if self.by else "")
         about = f"server {self.server} " if self.server else ""
         told = f"{about}{self.what} {self.before} -> {self.now}"
         if self.what == ENTRIES:
@@ -220,8 +225,10 @@ def _fate(order: RunningOrder, before: _Said, after: _Said) -> Fate:
 
 def _fate_of_server(order: RunningOrder, before: _Said, after: _Said) -> Fate:
     line = after.line(order)
-    if order.what == DELETED:
-        return Fate.SAID if line is None else Fate.LOST
+    if order.what in (DELETED, RENAMED):
+        renamed = order.what == RENAMED and after.line(replace(order, server=order.now)) is not None
+        is_said = renamed or (order.what == DELETED and line is None)
+        return Fate.SAID if is_said else Fate.LOST
     if line is None:
         return Fate.LOST
     if order.what == ADDED:

@@ -8,6 +8,7 @@ or lay out its backend's turns. Once a successor is about to write, changes are 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from proxy.config.model.settings import Balance
 from proxy.control.caller import note_change
@@ -54,7 +55,7 @@ from shm.steady import steady
 REPLACED = "This process is being replaced by a reload; nothing was changed, please try again."
 USAGE = (
     "usage: set server <backend>/<server> addr | agent | agent-addr | agent-port | agent-send | "
-    "check-addr | check-port | fqdn | health | state | weight"
+    "check-addr | check-port | fqdn | health | name | state | weight"
 )
 
 AIMS = {"check-addr": aimed_at, "check-port": aimed_at_port}
@@ -69,6 +70,7 @@ class SetServer:
         self.writer = writer
         self.names = names
         self.sendings = AgentSendingWriter(report.runtime.segment)
+        self.rename: Callable[[Observed, str], Answer] | None = None  # where servers come and go
         self.replaced = False  # a successor writes from now on
         self.in_force = InForce(report.runtime.segment)
         self.families = Families(report.runtime.servers, report.runtime.segment)
@@ -111,7 +113,7 @@ class SetServer:
                 "<bk>/<srv> [opts]",
                 "change a server's state, weight, health, address, name, check or agent: addr, "
                 "agent, agent-addr, agent-port, agent-send, check-addr, check-port, fqdn, health, "
-                "state, weight",
+                "name, state, weight",
                 admin,
                 self.set_server,
             ),
@@ -330,7 +332,7 @@ class SetServer:
         return [f"{observed.weight} (initial {observed.server.balancing.weight})\n"]
 
     def set_server(self, words: list[str], _level: Level) -> Answer:
-        """`set server b/s addr|check-addr|check-port|fqdn|health|state|weight ...`."""
+        """`set server b/s addr|check-addr|check-port|fqdn|health|name|state|weight ...`."""
         observed = self.observed(words)
         what, rest = words[1:2], words[2:]
         if what == ["state"]:
@@ -345,6 +347,8 @@ class SetServer:
         if what == ["fqdn"]:
             return self.set_name(observed, rest)
         answer = self.set_check_or_agent(words)
+        if what == ["name"] and self.rename is not None:
+            answer = self.rename(observed, "".join(rest[:1]))
         if answer is None:
             raise CommandError(USAGE)
         return answer

@@ -21,3 +21,4 @@ cdef class ConfigurationFacts:
     cdef int set_name(self, NameFacts *target, int number, object name) except -1
     cdef int set_servers(self, object servers, bint named) except -1
     cdef int set_server(self, object server) except -1
+    cdef NameFacts *server(self, size_t slot) noexcept

@@ -102,3 +102,7 @@ cdef class ConfigurationFacts:
             self.servers[slot].length = len(name)
             self.kept_servers[slot] = name
         return 0
+
+    cdef NameFacts *server(self, size_t slot) noexcept:
+        """What rules see of a server's name; NULL: none asks."""
+        return &self.servers[slot] if self.servers != NULL else NULL

@@ -6,7 +6,8 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uint8_t
 from proxy.relay.state.pool cimport Pool
 from proxy.relay.state.syscalls cimport sockaddr_in6, sockaddr_storage, socklen_t
-from proxy.rules.types cimport KERNEL_NUMBERS, Call, Ends
+from proxy.rules.types cimport KERNEL_NUMBERS, Call, Ends, NameFacts
+from shm.members cimport SERVER_NAME_BYTES_MAX
 
 cdef enum:
     LOG_TEXT_BYTES = 65536  # of one line's text; `len` is at most 65,535
@@ -149,3 +150,17 @@ cdef struct Log:
     char *text  # LOG_TEXT_BYTES: the line that is being written
     char *structured  # likewise, of the data before it
     uint32_t structured_length
+
+# A name that a server got while the program runs, on its way from the main thread to the relay
+# thread. The main thread makes it and hands it over in one pointer; the relay thread lets all that
+# shows a name point to it, between two turns, and hands back the one that it has replaced. So no
+# name goes while a line is written, and none changes between its bytes and its length.
+cdef struct NewName:
+    NewName *next  # handed over before it, or handed back before it
+    NewName *former  # what the slot's server was renamed to before; NULL: nothing
+    LogName *logged  # what shows it in lines of the log; NULL: nothing is logged
+    NameFacts *ruled  # what rules see; NULL: none asks
+    uint32_t slot
+    uint32_t length
+    uint64_t stuck  # as stick tables name it
+    char bytes[SERVER_NAME_BYTES_MAX]

@@ -1,13 +1,13 @@
 # The relay's own structs: one worker's engine, its sessions and what they refer to.
 #
-# All of this is private memory of one relay thread; only `Backend.delivered` is shared with the
-# main thread of the same worker, and only by atomic exchange. What other processes see is in the
-# segment (shm/layout.pxd). server_types.pxd has what one server is to the relay, log_types.pxd the
-# access log.
+# All of this is private memory of one relay thread; only `Backend.delivered`, `new_names` and
+# `old_names` are shared with the main thread of the same worker, and only by atomic exchange. What
+# other processes see is in the segment (shm/layout.pxd). server_types.pxd has what one server is to
+# the relay, log_types.pxd the access log.
 
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t, uint8_t
 
-from proxy.relay.state.log_types cimport AccessLog, Log, LogNote
+from proxy.relay.state.log_types cimport AccessLog, Log, LogNote, NewName
 from proxy.relay.state.pipes cimport Pipe, PipePool
 from proxy.relay.state.pool cimport Pool
 from proxy.relay.state.rule_types cimport BackendRules, FrontendRules, Judge, Rule
@@ -31,8 +31,7 @@ cdef enum:
     ACCEPT_BATCH = 64  # connections taken from all listeners before other events have their turn
     EVENTS_MAX = 256
     EPOLL_WAIT_MAX_MS = 1000  # the heartbeat's period when nothing happens
-    OVERLOAD_PAUSE_MS = 100  # after EMFILE and its kin; also the sweep for free places: a worker
-    # that waits for one shows life three times in LIFELESS_MS
+    OVERLOAD_PAUSE_MS = 100  # after EMFILE and its kin, and of sweeps: thrice in LIFELESS_MS
     RETRIES_MAX = 65534  # `retries` beyond it end there: after 18 hours of refusals
     RATE_PAUSE_MS = 10  # between two looks whether a limited rate lets clients in again
 
@@ -364,6 +363,7 @@ cdef struct Engine:
     Outgoing **outgoing  # by slot; NULL: plain connections
     ServerLimits *limits  # by slot
     Sticky *sticky  # by slot
+    NewName *new_names, *old_names  # of servers: to be taken up, and to be freed
     const Table *tables  # by number
     uint32_t table_writer  # this worker's number at all of them
     uint8_t *headers  # by slot: HeaderKind of proxy_protocol/format.pxd

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from proxy.config.model.settings import Proxy, Server
-from proxy.config.outline.outcome import ADDED, DELETED, ENTRIES, RunningOrder
+from proxy.config.outline.outcome import ADDED, DELETED, ENTRIES, RENAMED, RunningOrder
 from proxy.config.outline.patterns import title_of_list
 from proxy.config.outline.secrets import HIDDEN, hide
 from proxy.config.outline.sections import written
@@ -53,6 +53,8 @@ class RunningOrders:
                 yield ""
         for server in servers.deleted():
             self._deleted(servers.backends[server.backend_index], server)
+        for configured, server in servers.renamed():
+            self._renamed(servers.backends[server.backend_index], configured, server)
         for reference, change in self._lists.changed():
             entries = (title_of_list(reference), ENTRIES, "", change.text)
             self.found.append(RunningOrder(*entries, digest=change.digest))
@@ -171,6 +173,12 @@ class RunningOrders:
     def _deleted(self, proxy: Proxy, server: Server) -> None:
         by = self._authors.of("del", "server", f"{proxy.name}/{server.name}")
         told = (f"{proxy.kind} {proxy.name}", DELETED, server.name, "", server.name)
+        self.found.append(RunningOrder(*told, origin=server.origin, by=by))
+
+    def _renamed(self, proxy: Proxy, configured: Server, server: Server) -> None:
+        by = self._authors.of("set", "server", "name", server.name, what=RENAMED)
+        names = (configured.name, server.name, configured.name)
+        told = (f"{proxy.kind} {proxy.name}", RENAMED, *names)
         self.found.append(RunningOrder(*told, origin=server.origin, by=by))
 
     def _differs(self, server: Server, spoken: dict[str, object]) -> Iterator[Found]:

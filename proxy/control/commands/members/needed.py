@@ -1,4 +1,4 @@
-"""Which servers of the files cannot be deleted while the program runs.
+"""Which servers of the files cannot be deleted, or renamed, while the program runs.
 
 Pure but for the table of servers. A server that was added is needed by nothing.
 """
@@ -22,6 +22,18 @@ BY_PROGRAM = (
     "or take its line out and reload."
 )
 
+NAME_POINTED_TO = (
+    "This server cannot be renamed at runtime due to other configuration elements pointing to it."
+)
+NAMED_BY_DNS = (
+    "A server with 'resolvers' cannot be renamed at runtime: what DNS says of it goes by its name. "
+    "Change the line and reload."
+)
+NAMED_TO_PROGRAM = (
+    "A server with 'option external-check' cannot be renamed at runtime: the program goes by its "
+    "name. Change the line and reload."
+)
+
 
 def refuse_needed(proxy: Proxy, server: Server, report: Report) -> None:
     """Raise CommandError for a server that lines or other servers need, or that shares its line."""
@@ -33,6 +45,17 @@ def refuse_needed(proxy: Proxy, server: Server, report: Report) -> None:
         raise CommandError(BY_TEMPLATE)
     if checked_by_program(proxy, server):
         raise CommandError(BY_PROGRAM)
+
+
+def refuse_named(proxy: Proxy, server: Server, report: Report) -> None:
+    """Raise CommandError for a server that something else calls by its name."""
+    of_files = not server.added
+    if of_files and (server.slot in report.settings.named or _is_tracked(server, report)):
+        raise CommandError(NAME_POINTED_TO)
+    if server.resolvable:
+        raise CommandError(NAMED_BY_DNS)
+    if checked_by_program(proxy, server):
+        raise CommandError(NAMED_TO_PROGRAM)
 
 
 def _is_tracked(server: Server, report: Report) -> bool:

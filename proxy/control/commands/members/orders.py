@@ -14,6 +14,7 @@ from proxy.config.model.settings import Proxy, Server
 from proxy.control.command import Answer, Command, CommandError, Level, Piece
 from proxy.control.commands.members.line import AddedLine, accepted_words, read_line
 from proxy.control.commands.members.needed import refuse_needed
+from proxy.control.commands.members.renaming import Renaming
 from proxy.control.commands.members.slots import Slots
 from proxy.control.commands.set_server import SetServer
 from proxy.control.rows.observation import MAINT_MASK, Observed
@@ -44,6 +45,7 @@ class MemberOrders:
         self._members = members
         runtime = report.runtime
         self.slots = Slots(runtime.segment, runtime.bells, report.servers.backends)
+        orders.rename = Renaming(report, orders, self).rename
         self.follow()  # a predecessor may have left a change without its announcement
 
     def commands(self) -> list[Command]:
@@ -165,6 +167,9 @@ class MemberOrders:
         for server in changes.removed:
             self._report.directory.removed(server)
         for server in changes.added:
+            self._report.directory.added(server)
+        for former, server in changes.renamed:
+            self._report.directory.removed(former)
             self._report.directory.added(server)
 
     def removable(self, name: str) -> str:
