@@ -218,6 +218,8 @@ class Generation:
                 if child.status is None:
                     leave(process.pid)
                 child.reaped = True
+                child.watch.lost(now_ms)
+                self._adopt(now_ms)
             self._settle(child, now_ms)
         self._reactor.forget(process.pidfd)
         os.close(process.pidfd)

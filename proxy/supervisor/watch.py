@@ -9,9 +9,9 @@
 
 WAITING has a time at which the successor is due: later with each death in a row. Where no other
 worker is there for the clients, only deaths before the ready word make it later. STARTING, SUSPECT
-and CONDEMNED count as away: after 100 ms siblings serve its sockets. Time for which a child got no
-CPU does not make it stale (starvation.py). A retired child is judged as
-any other, but is not replaced once it is dead (unless a reload is called off).
+and CONDEMNED count as away: after 100 ms siblings serve its sockets, and at once where its process
+has ended. Time for which a child got no CPU does not make it stale (starvation.py). A retired child
+is judged as any other, but is not replaced once it is dead (unless a reload is called off).
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ class Watch:
         self._started_ms = now_ms
         self._pardoned_ms = now_ms
         self._away_since_ms: int | None = now_ms
+        self._lost = False  # there is no process, or its successor is not ready yet
         self._served = False  # the present process, or the last one, was ready
         self._was_ready = False
 
@@ -87,9 +88,16 @@ class Watch:
         if self.life is Life.STARTING and status.state == ProcessState.READY:
             self._back()
 
+    def lost(self, now_ms: int) -> None:
+        """The process has ended: its sockets need a sibling, before anything else is done."""
+        if self.life in (Life.SERVING, Life.SUSPECT):
+            self.life = Life.CONDEMNED
+        self._lost = True
+        self._away(now_ms)
+
     def died(self, now_ms: int) -> None:
         """The process was reaped; its successor is due at `next_start_ms`."""
-        self._away(now_ms)
+        self.lost(now_ms)
         self.life = Life.WAITING
         self.restarts += 1
         self.due_ms = self._backoff.died(now_ms - self._started_ms, now_ms)
@@ -151,15 +159,15 @@ class Watch:
         return False
 
     def can_serve(self, now_ms: int) -> bool:
-        """Whether its sockets stay with it: it serves, or was away only for a moment."""
-        if self.life is Life.SERVING:
-            return True
-        away = self._away_since_ms
-        return away is None or now_ms - away < ADOPT_AFTER_MS
+        """Whether its sockets stay with it: it serves, or lives and was away only for a moment."""
+        due_ms = None if self.life is Life.SERVING else self.adoption_due_ms()
+        return due_ms is None or now_ms < due_ms
 
     def adoption_due_ms(self) -> int | None:
-        """When its sockets pass to siblings, None while it serves."""
-        return None if self._away_since_ms is None else self._away_since_ms + ADOPT_AFTER_MS
+        """When its sockets pass to siblings, None while it serves; at once if it died."""
+        if self._away_since_ms is None:
+            return None
+        return self._away_since_ms + (0 if self._lost else ADOPT_AFTER_MS)
 
     @property
     def hopeless(self) -> bool:
@@ -180,6 +188,7 @@ class Watch:
         self.life = Life.SERVING
         self._served = True
         self._was_ready = True
+        self._lost = False
         self._away_since_ms = None
 
     def _away(self, now_ms: int) -> None:

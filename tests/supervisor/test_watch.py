@@ -162,7 +162,7 @@ def test_a_process_that_was_ready_between_two_looks_has_served() -> None:
         watch.ended(status(T, T))
         watch.died(T)
         assert watch.next_start_ms(alone=True) - T <= BACKOFF_FIRST_MS
-        assert watch.adoption_due_ms() == T + ADOPT_AFTER_MS
+        assert watch.adoption_due_ms() == T
     assert not watch.hopeless
 
 
@@ -177,13 +177,23 @@ def test_ten_good_seconds_forgive_all_deaths() -> None:
 def test_a_dead_child_is_away_from_its_death_until_its_successor_is_ready(serving: Watch) -> None:
     serving.died(T + 1_000)
     assert serving.due(T + 1_000)
-    assert serving.adoption_due_ms() == T + 1_000 + ADOPT_AFTER_MS
+    assert serving.adoption_due_ms() == T + 1_000, "there is nothing to wait for"
     serving.started(T + 1_001)
-    assert not serving.can_serve(T + 1_100)
+    assert not serving.can_serve(T + 1_001)
     serving.look(status(0, 0), T + 1_150)
     assert serving.can_serve(T + 1_150)
     assert serving.adoption_due_ms() is None
     assert serving.restarts == 1
+
+
+def test_one_that_has_ended_is_away_before_anything_is_settled(serving: Watch) -> None:
+    serving.lost(T + 1_000)
+    assert not serving.can_serve(T + 1_000)
+    assert not serving.due(T + 1_000), "no successor before that"
+    serving.ended(status(T, T))
+    serving.died(T + 1_007)
+    assert serving.due(T + 1_007)
+    assert serving.adoption_due_ms() == T + 1_000
 
 
 def test_a_position_where_nobody_was_ever_ready_becomes_hopeless(serving: Watch) -> None:
