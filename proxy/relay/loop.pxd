@@ -29,7 +29,7 @@ from proxy.relay.state.types cimport (
     QUEUE_SWEEP_MS, RATE_PAUSE_MS, SHARE_BYTES, STATE_ENDED, TURN_BYTES, Engine, Listener, Session)
 from proxy.relay.state.wheel cimport Timer, wheel_advance, wheel_next_ms, wheel_start, wheel_take
 from shm.atomics cimport count, load_acquire, load_relaxed, store_relaxed, store_release
-from shm.layout cimport COMMAND_RUN, COMMAND_SOFT_STOP, COMMAND_STOP
+from shm.layout cimport COMMAND_SOFT_STOP, COMMAND_STOP
 
 cdef enum:
     SIDE_MASK = 1
@@ -98,7 +98,7 @@ cdef inline void look_at_shared(Engine *engine) noexcept nogil:
     pass_lists(engine)
     changes_walk(engine)
     dump_look(engine)
-    if command != COMMAND_RUN:
+    if command == COMMAND_SOFT_STOP:
         # at each turn: a socket may be adopted later, and others may empty a queue unseen
         engine.stop_seen = True
         for index in range(engine.listener_count):
@@ -185,7 +185,10 @@ cdef inline void share_out(Engine *engine, const epoll_event *events, int found)
 
 
 cdef inline void handle_events(Engine *engine, epoll_event *events, int found) noexcept nogil:
-    """Sessions first: those that are open do not wait for new clients."""
+    """Sessions first: those that are open do not wait for new clients.
+
+    Told to end at once, the relay takes none: others may listen there, or will.
+    """
     cdef uint64_t word
     cdef int index
     cdef int listeners = 0
@@ -202,7 +205,7 @@ cdef inline void handle_events(Engine *engine, epoll_event *events, int found) n
                 engine, <Session *>(word & ~<uint64_t>TAG_MASK), <int>(word & SIDE_MASK),
                 events[index].events)
             waiters_hurry(engine)
-    if listeners == 0:
+    if listeners == 0 or load_acquire(&engine.process.command) == COMMAND_STOP:
         return
     engine.accepts = max(1, ACCEPT_BATCH // listeners)
     for index in range(found):

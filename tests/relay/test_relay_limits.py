@@ -261,6 +261,23 @@ def test_a_stop_ends_at_once_with_sessions_open() -> None:
         assert receive_all(client) == b""
 
 
+def test_a_stop_leaves_the_queue_to_those_that_listen_there_too() -> None:
+    with Server(echo) as server, RelayUnderTest([server.address], workers=2) as relay:
+        for worker in range(2):
+            relay.signal(signal.SIGSTOP, worker)
+        queued = [relay.connect() for _ in range(20)]
+        relay.command(ProcessCommand.STOP, 0)
+        relay.signal(signal.SIGCONT, 0)
+        wait_for(lambda: relay.exit_status(0) == 0, PATIENCE_SECONDS, "the relay ends")
+        assert server.accepted == 0
+        relay.assign(0, 1)
+        relay.signal(signal.SIGCONT, 1)
+        for client in queued:
+            client.sendall(b"x")
+            assert receive_count(client, 1) == b"x"
+            client.close()
+
+
 @pytest.mark.slow
 def test_the_relay_says_that_it_lives_when_nothing_happens() -> None:
     with Server(echo) as server, RelayUnderTest([server.address]) as relay:
