@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import enum
 import functools
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -63,6 +65,12 @@ class Nameserver(msgspec.Struct, frozen=True):
 def names_of(nameservers: tuple[Nameserver, ...]) -> frozenset[str]:
     """The names of the nameservers; one set for all resolutions of a section."""
     return frozenset(nameserver.name for nameserver in nameservers)
+
+
+@functools.cache
+def rows_of(nameservers: tuple[Nameserver, ...]) -> Mapping[str, int]:
+    """The counters' rows of nameservers by name; one mapping for all resolutions of a section."""
+    return MappingProxyType({nameserver.name: nameserver.index for nameserver in nameservers})
 
 
 class Followed(msgspec.Struct, frozen=True):

@@ -26,12 +26,14 @@ class Departure(NamedTuple):
 class Departures(Generic[Key]):
     """The departures of one name: at most as many as it has records, or REMEMBERED_MIN."""
 
+    __slots__ = ("_departures",)
+
     def __init__(self) -> None:
-        self._departures: dict[Key, Departure] = {}  # the first to leave is first
+        self._departures: dict[Key, Departure] | None = None  # the first to leave is first
 
     def __len__(self) -> int:
         """The number of departures."""
-        return len(self._departures)
+        return len(self._departures or ())
 
     def compare(
         self, before: Mapping[Key, int], after: Mapping[Key, object], now_ms: int
@@ -41,26 +43,29 @@ class Departures(Generic[Key]):
         `before` and `after` are the records known before and after the answer; `before` has the
         time at which each was last seen.
         """
-        self._forget(now_ms - REMEMBERED_MS)
+        departures = {} if self._departures is None else self._departures
+        _forget(departures, now_ms - REMEMBERED_MS)
         if before.keys() == after.keys():
             return []
         back = []
         for key in after:
-            if key not in before and (departure := self._departures.pop(key, None)) is not None:
+            if key not in before and (departure := departures.pop(key, None)) is not None:
                 back.append((key, now_ms - departure.seen_ms))
         for key, seen_ms in before.items():
             if key not in after:
-                self._departures.pop(key, None)  # known again without an answer, after a failure
-                self._departures[key] = Departure(now_ms, seen_ms)
-        excess = len(self._departures) - max(REMEMBERED_MIN, len(after))
+                departures.pop(key, None)  # known again without an answer, after a failure
+                departures[key] = Departure(now_ms, seen_ms)
+        excess = len(departures) - max(REMEMBERED_MIN, len(after))
         for _ in range(excess):
-            del self._departures[next(iter(self._departures))]
+            del departures[next(iter(departures))]
+        self._departures = departures or None
         return back
 
-    def _forget(self, before_ms: int) -> None:
-        """Drop the departures before this time."""
-        while self._departures:
-            first = next(iter(self._departures))
-            if self._departures[first].left_ms >= before_ms:
-                return
-            del self._departures[first]
+
+def _forget(departures: dict[Key, Departure], before_ms: int) -> None:
+    """Drop the departures before this time."""
+    while departures:
+        first = next(iter(departures))
+        if departures[first].left_ms >= before_ms:
+            return
+        del departures[first]

@@ -25,6 +25,8 @@ The servers of SRV targets and of names that an operator ordered join and leave.
 
 from __future__ import annotations
 
+import bisect
+import operator
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
@@ -126,8 +128,16 @@ def assign(
     return result
 
 
+_slot = operator.attrgetter("slot")
+
+
 class Assignment:
     """The addresses of the servers of one resolution; `slots` maps a slot to its address."""
+
+    __slots__ = (
+        *("_complete", "_fewest", "_holds", "_joined_ms", "_preferred", "_servers", "_settled"),
+        *("records", "repeated", "slots"),
+    )
 
     def __init__(
         self,
@@ -137,10 +147,10 @@ class Assignment:
         slots: Mapping[int, Address | None],
     ) -> None:
         """`slots` are the addresses at the start: of init-addr, or of a predecessor."""
-        self._servers = {server.slot: server for server in servers}
+        self._servers = sorted(servers, key=_slot)
         self._preferred = preferred
         self._holds = holds
-        self._joined_ms: dict[int, int] = {}
+        self._joined_ms: dict[int, int] = {}  # of those that are not of the configuration
         self.slots: dict[int, Address | None] = {
             server.slot: slots.get(server.slot) for server in servers
         }
@@ -153,7 +163,7 @@ class Assignment:
     @property
     def servers(self) -> list[ResolvedServer]:
         """The servers of the resolution, in the order of the file."""
-        return list(self._servers.values())
+        return list(self._servers)
 
     def adopt(self, records: Mapping[Address, int]) -> None:
         """Add records that a predecessor had accepted, each with the time when it was last seen."""
@@ -162,17 +172,17 @@ class Assignment:
 
     def join(self, server: ResolvedServer, address: Address | None, now_ms: int) -> None:
         """Add a server; it keeps `address` until `settle` or an answer."""
-        in_order = not self._servers or next(reversed(self._servers)) < server.slot
-        self._servers[server.slot] = server
-        if not in_order:  # seldom: servers join in the order of the file
-            self._servers = dict(sorted(self._servers.items()))
-        self._joined_ms[server.slot] = now_ms
+        if server.slot in self.slots:
+            self.leave(server.slot)
+        bisect.insort(self._servers, server, key=_slot)  # mostly at the end
+        if now_ms:
+            self._joined_ms[server.slot] = now_ms
         self.slots[server.slot] = address
         self._settled, self._fewest = False, None
 
     def leave(self, slot: int) -> None:
         """Remove a server; its address does not change."""
-        del self._servers[slot], self.slots[slot]
+        del self._servers[bisect.bisect_left(self._servers, slot, key=_slot)], self.slots[slot]
         self._joined_ms.pop(slot, None)
         self._settled, self._fewest = False, None
 
@@ -199,7 +209,8 @@ class Assignment:
         self._complete = True
         seen = dict.fromkeys(ruling.seen, now_ms)
         if self._settled and seen.keys() == self.records.keys():  # nearly always
-            self.records = dict.fromkeys(self.records, now_ms)
+            # not dict.fromkeys, which makes room for twice as many
+            self.records = {address: now_ms for address in self.records}  # noqa: C420
             self.repeated = True
             return []
         self.repeated = False
@@ -253,7 +264,7 @@ class Assignment:
         if not self._servers:
             return 0
         if self._fewest is None:
-            per_backend = Counter(server.backend_index for server in self._servers.values())
+            per_backend = Counter(server.backend_index for server in self._servers)
             self._fewest = min(per_backend.values())
         return max(0, len(self.records) - self._fewest)
 
@@ -268,8 +279,8 @@ class Assignment:
         """`causes`: by family of its former address, why a server has none now."""
         before, self.slots = self.slots, slots
         changes = []
-        for slot, server in self._servers.items():
-            was, has = before[slot], slots[slot]
+        for server in self._servers:
+            was, has = before[server.slot], slots[server.slot]
             if was != has:
                 cause = Cause.DNS if was is None or has is not None else causes[was.family]
                 changes.append(AddressChange(server, was, has, cause))

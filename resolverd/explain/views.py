@@ -8,6 +8,8 @@ after ENDED_MS and ENDED_RUNS runs without a turn; after that it is logged again
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from resolverd.dns.answer import QueryType, Status
@@ -21,14 +23,14 @@ TURNS_MIN = 3  # in a row: a change of the zone may reach one nameserver before 
 ENDED_MS = 600_000
 ENDED_RUNS = 10
 
-View = frozenset[str]
+View = tuple[str, ...]  # in their order
 
 
 class Alternation(msgspec.Struct):
     """The turns of nameservers at the servers of one name, by one type."""
 
     last: str = ""  # the nameserver of the last turn
-    said: dict[str, View] = {}
+    said: tuple[tuple[str, View], ...] = ()  # by nameserver: mostly one
     in_a_row: int = 0
     last_ms: int = 0
     logged: bool = False
@@ -39,31 +41,31 @@ class Views:
 
     def __init__(self, throttle: LogThrottle) -> None:
         self._throttle = throttle
-        self._turns: dict[int, dict[QueryType, Alternation]] = {}
+        self._turns: dict[tuple[int, QueryType], Alternation] = {}
 
     def ended(self, key: int, name: Resolved, finished: Finished, now_ms: int) -> None:
         """A run has ended and its changes are published."""
         if not name.changed or len(name.section.nameservers) < 2 or finished.answer.partial:
             return
-        services = frozenset(each.text for each in finished.answer.services)
+        services = _view(each.text for each in finished.answer.services)
         for outcome in finished.outcomes:
             if outcome.status is Status.VALID:
-                said = services or frozenset(each.text for each in outcome.addresses)
-                turns = self._turns.setdefault(key, {}).setdefault(
-                    outcome.query_type, Alternation()
-                )
+                said = services or _view(each.text for each in outcome.addresses)
+                turns = self._turns.setdefault((key, outcome.query_type), Alternation())
                 self._take_turn(turns, outcome.nameserver, said, name, now_ms)
 
     def forget(self, key: int) -> None:
         """Drop a name that no server has any more."""
-        self._turns.pop(key, None)
+        for query_type in QueryType:
+            self._turns.pop((key, query_type), None)
 
     def _take_turn(
         self, turns: Alternation, nameserver: str, said: View, name: Resolved, now_ms: int
     ) -> None:
-        other, others = turns.last, turns.said.get(turns.last, said)
-        repeated = turns.said.get(nameserver) == said
-        turns.last, turns.said[nameserver] = nameserver, said
+        former = dict(turns.said)
+        other, others = turns.last, former.get(turns.last, said)
+        repeated = former.get(nameserver) == said
+        turns.last, turns.said = nameserver, tuple({**former, nameserver: said}.items())
         if other == nameserver or others == said or not repeated:
             turns.in_a_row = 0
             return
@@ -75,6 +77,11 @@ class Views:
             return
         turns.logged = True
         section = name.section.name
-        text = describe_views(name.settings.name, section, {nameserver: said, other: others})
+        views = {nameserver: frozenset(said), other: frozenset(others)}
+        text = describe_views(name.settings.name, section, views)
         subject = f"resolvers {section}"
         self._throttle.log(subject, LogLevel.WARNING, text, now_ms, more="lines about names")
+
+
+def _view(texts: Iterable[str]) -> View:
+    return tuple(sorted({*texts}))

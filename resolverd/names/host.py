@@ -24,6 +24,7 @@ from resolverd.config import (
     ResolvedServer,
     ResolversSection,
     names_of,
+    rows_of,
 )
 from resolverd.dns.answer import Address, Question, Status
 from resolverd.log.lines import FROM_CACHE, describe_search
@@ -40,6 +41,12 @@ from shm.log_level import Log
 
 class ResolvedName:
     """A host name with the servers that it feeds; `finish` applies a run to their slots."""
+
+    __slots__ = (
+        *("_board", "_departures", "_found", "_has_gained", "_log", "_restored", "_rows"),
+        *("_served", "assignment", "changed", "counts", "history", "outcomes", "permanent"),
+        *("resolution", "section", "settings"),
+    )
 
     def __init__(
         self,
@@ -71,7 +78,7 @@ class ResolvedName:
         self.changed = False  # whether the last run has changed a server
         self.outcomes: tuple[TypeOutcome, ...] = ()  # of the last run, the preferred type first
         self._departures: Departures[Address] = Departures()
-        self._rows = {nameserver.name: nameserver.index for nameserver in section.nameservers}
+        self._rows = rows_of(section.nameservers)
         self._has_gained = False  # the open run has changed servers or records
         self._found = ""  # with a search list: the name of the last valid answer
         self._served = served
@@ -83,7 +90,7 @@ class ResolvedName:
         """The section has other nameservers; replies of former ones to open attempts count."""
         self.history.follow(names_of(self.section.nameservers), names_of(section.nameservers))
         self.section = section
-        self._rows |= {nameserver.name: nameserver.index for nameserver in section.nameservers}
+        self._rows = {**self._rows, **rows_of(section.nameservers)}
         self.resolution.follow(section)
 
     def carry_on(self) -> None:

@@ -15,7 +15,14 @@ from resolverd.assignment.departures import Departures
 from resolverd.assignment.hosts import cause_of
 from resolverd.assignment.services import Attachment, Key, ServiceAssignment, ServiceChange
 from resolverd.board import Board
-from resolverd.config import Family, ResolutionSettings, ResolvedServer, ResolversSection, names_of
+from resolverd.config import (
+    Family,
+    ResolutionSettings,
+    ResolvedServer,
+    ResolversSection,
+    names_of,
+    rows_of,
+)
 from resolverd.dns.answer import Address, Answer, Status
 from resolverd.log.lines import FROM_ADDITIONAL
 from resolverd.names.slot_publisher import Served, ServedServers
@@ -72,7 +79,7 @@ class ResolvedService:
         self.changed = False  # whether the last run has changed a server
         self.history = History()
         self._departures: Departures[Key] = Departures()
-        self._rows = {nameserver.name: nameserver.index for nameserver in section.nameservers}
+        self._rows = rows_of(section.nameservers)
         self._served = served
         self._board = board
         self._targets = targets
@@ -82,7 +89,7 @@ class ResolvedService:
         """The section has other nameservers; replies of former ones to open attempts count."""
         self.history.follow(names_of(self.section.nameservers), names_of(section.nameservers))
         self.section = section
-        self._rows |= {nameserver.name: nameserver.index for nameserver in section.nameservers}
+        self._rows = {**self._rows, **rows_of(section.nameservers)}
         self.resolution.follow(section)
 
     def carry_on(self, now_ms: int) -> None:

@@ -50,13 +50,13 @@ class Served(msgspec.Struct):
     backup: bool = False  # by the priority of its SRV record
     dated: bool = False  # its target says when its name was resolved: no resolution record does
     replaced: bool = False  # it lost its address to another record, and no line was logged
-    moves: list[Moved] = []  # the last MOVES_MAX
+    moves: tuple[Moved, ...] = ()  # the last MOVES_MAX
 
     def moved(self, now_ms: int, before: Address | None, source: str) -> None:
         """Add the change to the present address to `moves`."""
         if before != self.address:
-            self.moves.append(Moved(now_ms, before, self.address, source))
-            del self.moves[:-MOVES_MAX]
+            moved = Moved(now_ms, before, self.address, source)
+            self.moves = (*self.moves, moved)[-MOVES_MAX:]
 
 
 class ServedServers:

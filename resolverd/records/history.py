@@ -11,11 +11,13 @@ from collections.abc import Set
 import msgspec
 
 from resolverd.dns.answer import Answer, QueryType
+from resolverd.resolution.attempts import NO_NAMESERVER
 
 
 class LastAnswer(msgspec.Struct):
     """The last answer of one nameserver for one type."""
 
+    nameserver: str
     query_type: QueryType
     answer: Answer
     when_ms: int
@@ -24,22 +26,25 @@ class LastAnswer(msgspec.Struct):
 class History:
     """The last question about one name and its answers."""
 
-    __slots__ = ("_former", "answers", "asked_ms", "begun_ms", "query_types", "unsent")
+    __slots__ = ("_former", "_last", "asked_ms", "begun_ms", "query_types", "unsent")
 
     def __init__(self) -> None:
         self.query_types: tuple[QueryType, ...] = ()  # asked for at once
         self.begun_ms = 0  # beginning of the open or the last run
         self.asked_ms = 0
         self.unsent: tuple[str, ...] = ()  # nameservers that the last question did not reach
-        self.answers: dict[tuple[str, QueryType], LastAnswer] = {}
-        self._former: frozenset[str] = (
-            frozenset()
-        )  # nameservers before the last change: their late answers are not kept
+        self._last: list[LastAnswer] = []  # one for each nameserver and type: few
+        self._former = NO_NAMESERVER  # before the last change: late answers of these do not count
+
+    @property
+    def answers(self) -> dict[tuple[str, QueryType], LastAnswer]:
+        """The last answers, by nameserver and type, in the order of the first ones."""
+        return {(last.nameserver, last.query_type): last for last in self._last}
 
     def follow(self, before: Set[str], after: Set[str]) -> None:
         """The nameservers have changed: drop the answers of former ones."""
         self._former = frozenset(before - after)
-        self.answers = {key: last for key, last in self.answers.items() if key[0] in after}
+        self._last = [last for last in self._last if last.nameserver in after]
         self.unsent = tuple(each for each in self.unsent if each in after)
 
     def asked(self, query_types: tuple[QueryType, ...], now_ms: int, unsent: list[str]) -> None:
@@ -60,13 +65,13 @@ class History:
         """Store a nameserver's answer."""
         if nameserver in self._former:
             return
-        last = self.answers.get((nameserver, query_type))
-        if last is None:
-            self.answers[nameserver, query_type] = LastAnswer(query_type, answer, now_ms)
-        else:
-            last.answer, last.when_ms = answer, now_ms
+        for last in self._last:
+            if last.nameserver == nameserver and last.query_type is query_type:
+                last.answer, last.when_ms = answer, now_ms
+                return
+        self._last.append(LastAnswer(nameserver, query_type, answer, now_ms))
 
     def last(self, nameserver: str) -> LastAnswer | None:
         """The last answer of a nameserver, for any type."""
-        found = [last for (name, _), last in self.answers.items() if name == nameserver]
+        found = [last for last in self._last if last.nameserver == nameserver]
         return max(reversed(found), key=lambda last: last.when_ms, default=None)

@@ -28,6 +28,11 @@ EMPTY = dict.fromkeys(FIELDS, 0)
 class ResolutionCounts:
     """The counts of one name; `index` is its row, None without one."""
 
+    __slots__ = (
+        *("_board", "_index", "_log", "_missing", "_name", "_outcome", "_records_seen"),
+        *("_returns", "_runs", "_section", "_throttle", "_triggers"),
+    )
+
     def __init__(
         self,
         board: Board,

@@ -41,10 +41,25 @@ class Leases:
     A name that was never answered has leases that begin and end at its creation.
     """
 
+    __slots__ = ("_any", "_ipv4", "_ipv6", "_none", "begun")
+
     def __init__(self, now_ms: int) -> None:
         self.begun = False  # by an answer: until then their time is that of the creation
         self._any = Lease(now_ms, now_ms)
-        self._of = {Family.IPV4: self._any, Family.IPV6: self._any}
+        self._ipv4 = self._ipv6 = self._none = self._any  # attributes take less than a mapping
+
+    def _of(self, family: Family) -> Lease:
+        if family is Family.IPV4:
+            return self._ipv4
+        return self._ipv6 if family is Family.IPV6 else self._none
+
+    def _set(self, family: Family, lease: Lease) -> None:
+        if family is Family.IPV4:
+            self._ipv4 = lease
+        elif family is Family.IPV6:
+            self._ipv6 = lease
+        else:
+            self._none = lease
 
     @property
     def last_valid_ms(self) -> int:
@@ -53,7 +68,7 @@ class Leases:
 
     def valid_ms(self, family: Family) -> int:
         """The time of the last valid answer of this family."""
-        return self._of[family].valid_ms
+        return self._of(family).valid_ms
 
     def since_ms(self, hold_ms: int) -> int:
         """The beginning of a hold of the name."""
@@ -61,7 +76,7 @@ class Leases:
 
     def family_since_ms(self, family: Family, hold_ms: int) -> int:
         """The beginning of a hold of the family."""
-        return self._of[family].since_ms(hold_ms)
+        return self._of(family).since_ms(hold_ms)
 
     def cut_ms(self, holds: Holds) -> int:
         """How long a record that a cut answer lacks may be unseen: `hold other` after its due time.
@@ -75,16 +90,17 @@ class Leases:
         """Begin a lease for these families; the next question is due after the period."""
         self.begun = True
         self._any = Lease(now_ms, now_ms + period_ms)
-        self._of |= dict.fromkeys(families, self._any)
+        for family in families:
+            self._set(family, self._any)
 
     def end_early(self, families: Iterable[Family], begun_ms: int, holds: Holds) -> None:
         """End the leases of these families by a failed run that began at `begun_ms`."""
         self._any = self._any.ended_early(begun_ms, holds)
         for family in families:
-            if family in self._of:
-                self._of[family] = self._of[family].ended_early(begun_ms, holds)
+            self._set(family, self._of(family).ended_early(begun_ms, holds))
 
     def restore(self, last: Lease, families: dict[Family, Lease]) -> None:
         """Set the leases of a predecessor."""
         self._any = last
-        self._of |= families
+        for family, lease in families.items():
+            self._set(family, lease)

@@ -54,11 +54,16 @@ class Trigger(enum.Enum):
 class Resolution:
     """The resolution of one name; `deadline_ms` is when `tick` is to be called next.
 
-    `leases` begin with the end of the last valid run, at first with the creation, so that a name
-    that was never resolved has its grace as well. `early_ms` returns by how much of `timeout
-    resolve` the next run comes early: the only jitter, which spreads the runs of many names (M5).
-    `silent` are the nameservers that attempts do not wait for (silence.py).
+    `early_ms` returns by how much of `timeout resolve` the next run comes early: the only jitter,
+    which spreads the runs of many names (M5). `silent` are the nameservers that attempts do not
+    wait for (silence.py).
     """
+
+    __slots__ = (
+        *("_begun_ms", "_has_gained", "_lines", "_nameservers", "_outcomes", "_section"),
+        *("_settings", "_trigger_pause_ms", "_trigger_waits", "_triggered", "_walk", "deadline_ms"),
+        *("early_ms", "last_run_ms", "last_status", "leases", "merges", "silent", "types"),
+    )
 
     def __init__(
         self,
@@ -363,8 +368,7 @@ class Resolution:
             return self._fail(outcomes, self._failure(outcomes), now_ms)
         longest_ms = period_ms(self._section, answer, outcomes)
         self._pause(longest_ms, now_ms)
-        self.last_run_ms = now_ms
-        self.last_status = Status.VALID
+        self.last_run_ms, self.last_status = now_ms, Status.VALID
         self._walk.found()
         valid = [each for each in outcomes if each.status is Status.VALID]
         self._end_leases(outcomes)
@@ -389,8 +393,7 @@ class Resolution:
 
     def _fail(self, outcomes: tuple[TypeOutcome, ...], status: Status, now_ms: int) -> list[Action]:
         self._pause(period_ms(self._section, None, outcomes), now_ms)
-        self.last_run_ms = now_ms
-        self.last_status = status
+        self.last_run_ms, self.last_status = now_ms, status
         self._end_leases(outcomes)
         held = Answer(status, tuple(a for each in outcomes for a in each.addresses), partial=True)
         sources = [each.nameserver for each in outcomes if each.addresses]

@@ -37,56 +37,65 @@ _TIMEOUTS = {query_type: TypeOutcome(query_type) for query_type in QueryType}
 
 
 class RunOutcomes:
-    """The outcomes of a run, in the order in which the types were first asked for."""
+    """The outcomes of a run, in the order in which the types were first asked for.
+
+    There are two at most, and they stay until the next run: pairs take less memory than mappings.
+    """
+
+    __slots__ = ("_outcomes", "_valid")
 
     def __init__(self) -> None:
-        self._outcomes: dict[QueryType, TypeOutcome] = {}
-        self._valid: dict[QueryType, Answer] = {}
+        self._outcomes: tuple[TypeOutcome, ...] = ()
+        self._valid: tuple[tuple[QueryType, Answer], ...] = ()
 
     def clear(self) -> None:
         """Drop all outcomes, for a new run or another name."""
-        self._outcomes = {}
-        self._valid = {}
+        self._outcomes = ()
+        self._valid = ()
 
     def asked(self, query_type: QueryType) -> None:
         """A question of this type is sent."""
-        self._outcomes.setdefault(query_type, _TIMEOUTS[query_type])
+        if all(each.query_type is not query_type for each in self._outcomes):
+            self._outcomes = (*self._outcomes, _TIMEOUTS[query_type])
 
     def note(self, query_type: QueryType, nameserver: str, answer: Answer) -> None:
         """Apply a reply to one of the questions."""
-        former = self._outcomes[query_type]
+        former = self.of(query_type)
         status, addresses = answer.status, answer.addresses
         if former.status is Status.VALID:
             return
         if status is Status.VALID:
-            self._valid[query_type] = answer
+            self._valid = (*self._valid, (query_type, answer))
         else:
             if former.status is Status.NODATA:
                 status = Status.NODATA
             if not addresses:
                 nameserver = former.nameserver
             addresses = tuple(dict.fromkeys(former.addresses + addresses))
-        self._outcomes[query_type] = TypeOutcome(query_type, status, addresses, nameserver)
+        now = TypeOutcome(query_type, status, addresses, nameserver)
+        self._outcomes = tuple(now if each is former else each for each in self._outcomes)
 
     def prefer(self, query_type: QueryType) -> None:
         """If this type has a valid answer, drop the outcome of the other."""
-        if query_type in self._valid:
-            self._valid = {query_type: self._valid[query_type]}
-            self._outcomes = {query_type: self._outcomes[query_type]}
+        valid = tuple(each for each in self._valid if each[0] is query_type)
+        if valid:
+            self._valid = valid
+            self._outcomes = (self.of(query_type),)
 
     def of(self, query_type: QueryType) -> TypeOutcome:
         """The outcome of a type that was asked; KeyError for another one."""
-        return self._outcomes[query_type]
+        for each in self._outcomes:
+            if each.query_type is query_type:
+                return each
+        raise KeyError(query_type)
 
     def outcomes(self) -> tuple[TypeOutcome, ...]:
         """One for each type that was asked."""
-        return tuple(self._outcomes.values())
+        return self._outcomes
 
     def denied(self, verdict: Status) -> tuple[TypeOutcome, ...]:
         """The outcomes when no name of a search list exists: each has the verdict."""
-        return tuple(
-            msgspec.structs.replace(each, status=verdict) for each in self._outcomes.values()
-        )
+        return tuple(msgspec.structs.replace(each, status=verdict) for each in self._outcomes)
 
     @property
     def has_valid(self) -> bool:
@@ -96,11 +105,11 @@ class RunOutcomes:
     def answer(self, *, merges: bool) -> Answer | None:
         """The valid answer; `merges` joins those of all types and the addresses of cut replies."""
         if not merges or not self._valid:
-            return next(iter(self._valid.values()), None)
-        outcomes = self._outcomes.values()
+            return self._valid[0][1] if self._valid else None
+        outcomes = self._outcomes
         return Answer(
             Status.VALID,
             tuple(address for each in outcomes for address in each.addresses),
             partial=any(each.addresses and each.status is not Status.VALID for each in outcomes),
-            ttl_s=min(answer.ttl_s for answer in self._valid.values()),
+            ttl_s=min(answer.ttl_s for _, answer in self._valid),
         )

@@ -44,6 +44,8 @@ NO_TYPE: frozenset[QueryType] = frozenset()  # shared by all: an empty set is 21
 class Walk:
     """The walk of one run through its candidates; it begins with the last that was valid."""
 
+    __slots__ = ("_denied", "_found", "_gone", "_left", "_names", "_nodata", "name", "unheard")
+
     def __init__(self, name: str) -> None:
         """`name` is asked for as written until `begin`."""
         self._names: tuple[str, ...] = (name,)

@@ -70,10 +70,9 @@ class RepeatedRuns:
         if attempt.refused or len(wire) > size or not keeps_its_meaning(wire, run.question):
             return False
         nameservers = self._section.nameservers
-        wires = tuple(
-            build_query(run.question, size if self._extensions.may_be_used(each, now_ms) else None)
-            for each in nameservers
-        )
+        extended = [self._extensions.may_be_used(each, now_ms) for each in nameservers]
+        made = {each: build_query(run.question, size if each else None) for each in {*extended}}
+        wires = tuple(made[each] for each in extended)
         until_ms = self._extensions.unchanged_until_ms(nameservers, now_ms)
         former, answer = self._repeats.answer(key), run.answer
         same = former is not None and (
