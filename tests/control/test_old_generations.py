@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from proxy.control.limits import SESSIONS_SECONDS_MAX
-from tests.support.common import PATIENCE_SECONDS, free_port, stand_still, wait_for
+from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
 from tests.support.control.sessions import (
     ID,
     Running,
@@ -185,13 +185,10 @@ def test_one_that_is_stopped_is_named_and_the_others_answer(generations: Generat
     text = generations.there.ask("show proc")
     pid = int(rows_of(text)[6][0])
     ask = generations.there.program.ask
-    stand_still(pid)
-    try:
+    with generations.there.program.stand_still(pid):
         began = time.monotonic()
         text = ask("show sess")
         assert time.monotonic() - began < SESSIONS_SECONDS_MAX + PATIENCE_SECONDS / 2
-    finally:
-        os.kill(pid, signal.SIGCONT)
     assert f"# worker 0 of generation 1 (process {pid}) does not answer" in text
     assert len(ID.findall(text)) == 3
     wait_for(lambda: len(ID.findall(ask("show sess"))) == 6, PATIENCE_SECONDS, "it goes on")

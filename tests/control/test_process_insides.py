@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.common import PATIENCE_SECONDS, free_port, stand_still, wait_for
+from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
 from tests.support.program.program import NamedBackend, Program, greet
 
 CONFIGURATION = """
@@ -241,9 +241,9 @@ def test_a_process_that_stands_still_is_marked(tmp_path: Path) -> None:
         worker, _ = made.pids_of("worker")
         begun = f"(process {worker}) : ready main_beat="
         wait_for(lambda: begun in made.ask("show threads"), 10, "the worker is ready")
-        stand_still(worker)
-        mark = re.compile(rf"^> worker \d {re.escape(begun)}\d{{4,}}ms", re.M)
-        wait_for(lambda: mark.search(made.ask("show threads")), 10, "it is told to be late")
+        with made.program.stand_still(worker):
+            mark = re.compile(rf"^> worker \d {re.escape(begun)}\d{{4,}}ms", re.M)
+            wait_for(lambda: mark.search(made.ask("show threads")), 10, "it is told to be late")
     finally:
         made.close()
 

@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 
 from shm.dumps import PAGE_RECORDS
-from tests.support.common import PATIENCE_SECONDS, stand_still, wait_for
+from tests.support.common import PATIENCE_SECONDS, wait_for
 from tests.support.control.sessions import (
     ID,
     SOURCE,
@@ -129,8 +129,7 @@ def test_a_worker_that_does_not_answer_is_named(tmp_path: Path) -> None:
         told = re.search(r"worker=1 \(pid=(\d+)\)", there.ask(f"show sess {of_second}"))
         assert told is not None
         stopped = int(told[1])
-        stand_still(stopped)
-        try:
+        with there.program.stand_still(stopped):
             ask = there.program.ask
             wait_for(
                 lambda: set(ID.findall(ask("show sess"))) == of_first,
@@ -141,8 +140,6 @@ def test_a_worker_that_does_not_answer_is_named(tmp_path: Path) -> None:
             assert f"# worker 1 (process {stopped}) does not answer" in text
             answer = ask("shutdown sessions server one/a")
             assert f"Worker 1 (process {stopped}) does not answer; please try again.\n" in answer
-        finally:
-            os.kill(stopped, signal.SIGCONT)
         assert there.ask("shutdown sessions server one/a") == "\n"
         wait_for(lambda: not there.shown(), PATIENCE_SECONDS, "all are ended")
         for client in clients:

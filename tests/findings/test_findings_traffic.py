@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.findings.edge import Edge
-from tests.support.common import stand_still, wait_for
+from tests.support.common import wait_for
 from tests.support.dns.scripted import NX, services
 
 pytestmark = pytest.mark.slow
@@ -98,9 +98,9 @@ def test_finding_37_clients_are_served_while_dns_stands_still_or_dies(make_edge:
     edge.wait_for(*edge.addresses)
     (pid,) = program.children()["resolverd"]
     workers = program.children()["worker"]
-    stand_still(pid)
-    assert edge.who(40) == set(edge.addresses)
-    os.kill(pid, signal.SIGKILL)
+    with program.stand_still(pid):
+        assert edge.who(40) == set(edge.addresses)
+        os.kill(pid, signal.SIGKILL)
     assert edge.who(40) == set(edge.addresses)
     wait_for(lambda: program.children().get("resolverd", [pid]) != [pid], 10, "a successor")
     edge.nameserver.set("app.test", "A", edge.addresses[0])

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.support.common import PATIENCE_SECONDS, all_stopped, free_port, wait_for
+from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
 from tests.support.dns.scripted import NX, ScriptedNameserver, delayed, records
 from tests.support.program.program import Program, in_force
 from tests.support.servers import Server
@@ -368,9 +368,7 @@ def test_a_resolverd_that_is_stopped_is_named(edge: Edge) -> None:
     edge.ask("disable server edge/n1")
     edge.delete("n2")  # its slot is free, and the only one
     resolverd = edge.program.children()["resolverd"][0]
-    os.kill(resolverd, signal.SIGSTOP)
-    try:
-        wait_for(lambda: all_stopped(resolverd), PATIENCE_SECONDS, "it is stopped")
+    with edge.program.stand_still(resolverd):
         late = "\nNot yet in force in resolverd, which does not answer.\n\n"
         assert edge.ask("del server edge/n1") == f"Server deleted.{late}"
         line = f"fourth.test:{edge.port_of_servers} resolvers r1 enabled"
@@ -378,8 +376,6 @@ def test_a_resolverd_that_is_stopped_is_named(edge: Edge) -> None:
         row = edge.program.servers("edge")["n4"]
         assert (row["srv_addr"], row["srv_fqdn"]) == ("-", "fourth.test")
         assert edge.ask(f"add server edge/n5 {line}").startswith("No slot is free")
-    finally:
-        os.kill(resolverd, signal.SIGCONT)
     edge.nameserver.set("fourth.test", "A", records(ADDRESSES[1]))
     edge.wait(n3=ADDRESSES[0], n4=ADDRESSES[1])
     edge.add("n5")  # in the slot of the first, which resolverd has left

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.support.common import PATIENCE_SECONDS, free_port, stand_still, wait_for
+from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
 from tests.support.dns.scripted import ScriptedNameserver, records
 from tests.support.program.program import Program, in_force
 
@@ -167,9 +167,8 @@ def test_added_names_have_rows_as_those_of_the_files(told: Told) -> None:
     assert f"millrace_resolution_records{labels} 2" in told.metrics()
     assert "name        : one.test (resolvers r1, A)" in told.program.ask("show why edge/n1")
     resolverd = told.program.children()["resolverd"][0]
-    stand_still(resolverd)  # what is told now is of the segment
-    summaries = json.loads(told.program.ask("show resolution json"))
-    os.kill(resolverd, signal.SIGCONT)
+    with told.program.stand_still(resolverd):  # what is told now is of the segment
+        summaries = json.loads(told.program.ask("show resolution json"))
     found = {each["name"]: each for each in summaries}
     assert found.keys() == {"file.test", "one.test"}
     wanted = {"origin": "added server", "servers": 2, "used": 2, "live": False}

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.common import PATIENCE_SECONDS, all_stopped, free_port, wait_for
+from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
 from tests.support.program.program import NamedBackend, Program, greet, in_force, who_answers
 
 pytestmark = pytest.mark.slow
@@ -232,13 +232,9 @@ def test_there_are_as_many_as_spare_ones(edge: Edge) -> None:
     assert full.startswith("All 2 spare backends of defaults section plain have a name")
     assert in_force(edge.ask("del backend x")) == DELETED
     worker = edge.program.children()["worker"][0]
-    os.kill(worker, signal.SIGSTOP)  # it goes by nothing: what it knows of is not used again
-    try:
-        edge.until(lambda: all_stopped(worker), "it is stopped")
+    with edge.program.stand_still(worker):  # it goes by nothing: what it has is not used again
         assert edge.ask("add backend z from plain") == full
         assert "worker 0, which does not answer" in edge.ask("del backend y")
-    finally:
-        os.kill(worker, signal.SIGCONT)
     edge.until(lambda: in_force(edge.ask("add backend z from plain")) == ADDED, "it goes by it")
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.common import PATIENCE_SECONDS, all_stopped, free_port, wait_for
+from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
 from tests.support.generated import sample
 from tests.support.program.program import Program, in_force
 from tests.support.servers import Server
@@ -135,10 +135,8 @@ def test_a_slot_is_used_again_when_its_sessions_have_ended(edge: Edge) -> None:
     assert in_force(edge.delete("n1")) == DELETED
     # a stopped worker goes by nothing: its slot is not used again, the answer says who is missing
     worker = edge.program.children()["worker"][0]
-    os.kill(worker, signal.SIGSTOP)
-    wait_for(lambda: all_stopped(worker), 5, "it is stopped")
-    assert edge.add("n3", "s3").startswith(ADDED[:-1] + "Not yet in force in worker ")
-    os.kill(worker, signal.SIGCONT)
+    with edge.program.stand_still(worker):
+        assert edge.add("n3", "s3").startswith(ADDED[:-1] + "Not yet in force in worker ")
     wait_for(lambda: edge.shares(8)["s3"] == 2, PATIENCE_SECONDS, "it has caught up")
 
 

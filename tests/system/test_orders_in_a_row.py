@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import socket
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.support.common import PATIENCE_SECONDS, all_stopped, free_port, wait_for
+from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
 from tests.support.program.program import Program
 
 pytestmark = pytest.mark.slow
@@ -50,19 +47,6 @@ def sessions_on(program: Program, server: str) -> int:
 def bytes_in(program: Program, server: str) -> int:
     """`bin` of a server."""
     return cell(program, server, 8)
-
-
-@contextmanager
-def all_held(pids: Sequence[int]) -> Iterator[None]:
-    """Stopped until the end of the block."""
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        wait_for(lambda: all(map(all_stopped, pids)), PATIENCE_SECONDS, "they stand still")
-        yield
-    finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
 
 
 def site(stack: ExitStack, folder: Path, words: str) -> tuple[Program, int]:
@@ -123,7 +107,7 @@ def test_a_worker_that_was_stopped_acts_on_orders_that_took_each_other_back(
         program, port = site(stack, tmp_path, words)
         program.ask(f"set server f/s1 {before}")
         clients = crowd(stack, program, port, server)
-        with all_held(program.children()["worker"]):
+        with program.stand_still(*program.children()["worker"]):
             for order in orders:
                 program.ask(f"set server f/s1 {order}")
         assert all(client.recv(1) == b"" for client in clients)
@@ -137,12 +121,7 @@ def test_a_worker_that_was_stopped_acts_on_orders_that_took_each_other_back(
 def test_a_stopped_worker_holds_up_no_order_for_long(tmp_path: Path) -> None:
     with ExitStack() as stack:
         program, _ = site(stack, tmp_path, "")
-        stopped = program.children()["worker"][0]
-        os.kill(stopped, signal.SIGSTOP)
-        try:
-            wait_for(lambda: all_stopped(stopped), PATIENCE_SECONDS, "it stands still")
+        with program.stand_still(program.children()["worker"][0]):
             for _ in range(20):
                 program.ask(DOWN_AND_UP)
-            assert program.process.poll() is None
-        finally:
-            os.kill(stopped, signal.SIGCONT)
+        assert program.process.poll() is None

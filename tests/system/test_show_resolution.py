@@ -139,14 +139,13 @@ def test_why_of_every_kind_of_server(program: Program) -> None:
 
 def test_resolverd_stopped_the_segment_speaks(program: Program) -> None:
     (pid,) = program.children()["resolverd"]
-    stand_still(pid)
-    listed = rows(program)
-    text, chain = program.ask("show resolution app.test"), why(program, "edge/web1")
-    os.kill(pid, signal.SIGCONT)
-    if all(row["live"] == "0" for row in listed):  # else it was replaced meanwhile
-        assert sorted(row["name"] for row in listed) == sorted(["app.test", LABEL])
-    if "resolverd does not answer" in text:
-        assert "slots         : 2 of 3 used, 2 records" in text
+    with program.stand_still(pid):
+        listed = rows(program)
+        text, chain = program.ask("show resolution app.test"), why(program, "edge/web1")
+    assert {row["live"] for row in listed} == {"0"}
+    assert sorted(row["name"] for row in listed) == sorted(["app.test", LABEL])
+    assert "resolverd does not answer" in text
+    assert "slots         : 2 of 3 used, 2 records" in text
     assert chain[""] == "edge/web1 takes new sessions."
     wait_for(lambda: all(row["live"] == "1" for row in rows(program)), 10, "resolverd is back")
 

@@ -12,14 +12,14 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
 import pytest
 
-from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
+from tests.support.common import PATIENCE_SECONDS, free_port, stand_still, wait_for
 from tests.support.forking.process import start
 
 ANSWERS_MAX = 20  # of one command
@@ -136,6 +136,23 @@ class Program:
                     kind = words.removeprefix("millrace: ").split()[0]
                     found.setdefault(kind, []).append(int(pid))
         return found
+
+    @contextmanager
+    def stand_still(self, *pids: int) -> Iterator[None]:
+        """These processes do nothing in the block, and none of them is replaced.
+
+        A process that shows no sign of life for three seconds is killed, which is less than some
+        orders take on a busy machine: so the main process stands still as well, first and last.
+        """
+        held = (self.process.pid, *pids)
+        try:
+            for pid in held:
+                stand_still(pid)
+            yield
+        finally:
+            for pid in reversed(held):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
 
     def stop(self) -> None:
         """SIGTERM, then SIGKILL; returns when it is gone."""
