@@ -121,9 +121,10 @@ def _build_of(paths: Sequence[Path]) -> str:
 def _layout_of(root: Path) -> str:
     """The id of the declarations of the segment: equal where both builds read it alike."""
     seen = hashlib.blake2b(digest_size=ID_BYTES)
-    for name in sorted(os.listdir(root / "shm")):  # noqa: PTH208 - what pathlib adds is time
-        if name.endswith(LAYOUT):
-            seen.update(name.encode() + b"\0" + (root / "shm" / name).read_bytes())
+    for folder in (root / "shm", root / "shm" / "tables"):
+        for name in sorted(os.listdir(folder)):  # noqa: PTH208 - what pathlib adds is time
+            if name.endswith(LAYOUT):
+                seen.update(name.encode() + b"\0" + (folder / name).read_bytes())
     return seen.hexdigest()
 
 

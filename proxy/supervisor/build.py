@@ -18,7 +18,7 @@ from proxy.config.text.messages import Severity
 from proxy.log import LogWriter, open_log
 from proxy.log_sockets import close_log_sockets, open_log_sockets
 from proxy.members.table_changes import members_now
-from proxy.runtime import Bells, Runtime
+from proxy.runtime import Bells, Log, Runtime
 from proxy.server_table import Configured
 from proxy.supervisor.carry import (
     Carried,
@@ -54,7 +54,7 @@ from proxy.supervisor.resolv_conf import close_resolv_conf, open_resolv_conf
 from proxy.supervisor.shared_variables import set_shared_variables
 from proxy.supervisor.slices import Steps
 from proxy.supervisor.state_files import close_state_files, open_state_files
-from proxy.supervisor.tables import open_tables
+from proxy.supervisor.tables import open_tables, take_entries
 from proxy.supervisor.workers import worker_count
 from proxy.tls import make_context
 from resolverd.config import LinkedFile, StateFile
@@ -63,6 +63,7 @@ from shm.events import EventRing
 from shm.names import NameReader
 from shm.segment import Segment
 from shm.shape import Shape
+from shm.tables.memory import StickTable
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -136,7 +137,7 @@ class Builder(msgspec.Struct, frozen=True):
         """
         settings, sockets, workers = prepared.settings, ground.sockets, ground.workers
         assert settings is not None, "there are no settings to build from"
-        configured, former = Configured.of(settings), None if old is None else old.runtime
+        configured = Configured.of(settings)
         with ExitStack() as undo:
             segment = _new_segment(shape_of(configured, workers, len(sockets.listeners)), old)
             undo.callback(segment.close)
@@ -166,7 +167,7 @@ class Builder(msgspec.Struct, frozen=True):
                 resolv_conf=resolv_conf,
                 tls_contexts=(yield from _make_contexts(settings)),
                 outside=open_outside(segment.shape.runners, undo),
-                tables=open_tables(settings.tables, segment, former, log),
+                tables=(yield from _tables(settings, segment, old, log)),
                 lists=open_lists(settings, workers, log),
                 environment=prepared.environment,
                 kept=prepared.kept,
@@ -226,6 +227,16 @@ class Builder(msgspec.Struct, frozen=True):
         handover = Handover(former, new, plan, known, orders)
         yield from handover.copy()
         return handover
+
+
+def _tables(
+    settings: Settings, segment: Segment, old: Generation | Former | None, log: Log
+) -> Steps[tuple[StickTable, ...]]:
+    """The stick tables, with what those of the program before know."""
+    tables = open_tables(settings.tables, segment, None if old is None else old.runtime, log)
+    if isinstance(old, Former):
+        yield from take_entries(old.tables(), tables, log)
+    return tables
 
 
 def _new_segment(shape: Shape, former: Generation | Former | None) -> Segment:

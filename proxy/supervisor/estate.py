@@ -20,6 +20,7 @@ from proxy.supervisor.prepare import Prepared
 from proxy.supervisor.slices import at_once
 from resolverd.state_file.format import StateRow
 from shm.shape import Shape
+from shm.tables.memory import StickTable
 
 READ_BYTES = 1 << 24
 
@@ -50,6 +51,16 @@ class PassedSocket(msgspec.Struct, frozen=True):
         return self.endpoint, self.v6only, self.interface, self.transparent
 
 
+class PassedTable(msgspec.Struct, frozen=True):
+    """A stick table: its files, and what they are those of (`TableShape`, which another build may
+    have in another form).
+    """
+
+    cells: int
+    holds: int
+    shape: bytes
+
+
 class EstateRecord(msgspec.Struct, frozen=True):
     """All of it; what is not there in another build's has its default."""
 
@@ -69,6 +80,7 @@ class EstateRecord(msgspec.Struct, frozen=True):
     processes: tuple[int, ...] = ()  # pids of all that the former program has forked
     events: tuple[tuple[int, int, str], ...] = ()  # microseconds, level, text
     check_orders: tuple[tuple[int, str | None, int | None], ...] = ()  # slot, address, port
+    tables: tuple[PassedTable, ...] = ()
     rows: tuple[StateRow, ...] = ()  # of all servers, for a build with another layout
 
     def held(self) -> Held:
@@ -87,8 +99,15 @@ class EstateRecord(msgspec.Struct, frozen=True):
         return [
             self.segment,
             *self.relay_bells,
+            *(file for each in self.tables for file in (each.cells, each.holds)),
             *(each.descriptor for each in (*self.sockets, *self.masters)),
         ]
+
+
+def passed_tables(tables: Iterable[StickTable]) -> Iterable[PassedTable]:
+    """Stick tables, as they are named in a record."""
+    for table in tables:
+        yield PassedTable(table.file, table.holds, msgspec.msgpack.encode(table.shape))
 
 
 def passed(held: Held) -> Iterable[PassedSocket]:

@@ -36,10 +36,12 @@ from shm.foreign import adopt_segment
 from shm.log_level import LogLevel
 from shm.processes import ProcessBoard
 from shm.states import ProcessCommand
+from shm.tables.memory import StickTable
+from shm.tables.shape import TableShape
 
 OTHER_LAYOUT = (
-    "the segment of the former build has another layout: counters begin anew, servers as from a "
-    "state file"
+    "the segment of the former build has another layout: counters and stick tables begin anew, "
+    "servers as from a state file"
 )
 
 
@@ -103,6 +105,18 @@ class Former:
         servers = members_now(self.runtime.servers, self.runtime.segment)
         return Previous(Configured(self.runtime.settings, servers), self.runtime.segment)
 
+    def tables(self) -> list[StickTable]:
+        """Its stick tables, to be read; those that another layout hides are left out.
+
+        Raises OSError without memory or descriptors.
+        """
+        found = []
+        for each in self._record.tables if self.runtime is not None else ():
+            with suppress(msgspec.DecodeError, ValueError):
+                shape = msgspec.msgpack.decode(each.shape, type=TableShape)
+                found.append(StickTable(shape, files=(each.cells, each.holds)))
+        return found
+
     def watched(self, reactor: Reactor, log: Log) -> None:
         """Hear of it from now on."""
         self._reactor, self.log = reactor, log
@@ -143,6 +157,8 @@ class Former:
                     item.socket.close()
         for each in self._record.masters:
             os.set_inheritable(each.descriptor, False)
+        for file in {file for each in self._record.tables for file in (each.cells, each.holds)}:
+            os.close(file)
         if self.runtime is None:
             for descriptor in (self._record.segment, *self._record.relay_bells):
                 os.close(descriptor)

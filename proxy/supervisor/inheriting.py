@@ -101,5 +101,3 @@ class Inheriting:
         published = published_again(left, former.runtime.segment, first.runtime.servers)
         for text in (*members, *published, *orders_dropped(former.runtime, first.runtime)):
             yield LogLevel.NOTICE, text
-        if first.runtime.tables:
-            yield LogLevel.NOTICE, "stick tables begin empty after an upgrade"

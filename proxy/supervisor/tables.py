@@ -1,20 +1,23 @@
 """The stick tables of a new generation: those of its predecessor, as far as they are the same.
 
 A table is taken over where name, keys, size and data are equal: both generations use it then, and
-what it knows is kept. Else a new one begins empty, and the old workers go on with theirs.
+what it knows is kept. Else a new one begins empty, and the old workers go on with theirs. At an
+upgrade the new one begins with a copy.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from proxy.runtime import Log, Runtime
+from proxy.runtime import Log, Runtime, now_ms
 from proxy.supervisor.children import Child
+from proxy.supervisor.slices import Steps
 from shm.log_level import LogLevel
 from shm.processes import ProcessStatus
 from shm.segment import Segment
 from shm.states import ProcessState
 from shm.tables.memory import StickTable
+from shm.tables.moving import moved_entries
 from shm.tables.shape import CONTROL_WRITER, TableShape
 
 
@@ -30,6 +33,25 @@ def open_tables(
     for table in made:
         table.admit(segment)
     return made
+
+
+def take_entries(
+    former: Iterable[StickTable], tables: Iterable[StickTable], log: Log
+) -> Steps[None]:
+    """Copy what the tables of a former program know, whose workers go on with theirs.
+
+    Numbers of writers are those of one program: so the memory is not shared. Before the first fork.
+    """
+    known = {table.shape.name: table for table in former}
+    for table in tables:
+        source = known.get(table.shape.name)
+        if source is None:
+            continue
+        if source.shape.memory != table.shape.memory:
+            _tell_empty(table.shape, log)
+            continue
+        for _ in moved_entries(source, table, now_ms()):
+            yield
 
 
 def settle_tables(runtime: Runtime, child: Child, status: ProcessStatus) -> None:
@@ -49,9 +71,13 @@ def _open_table(shape: TableShape, former: StickTable | None, log: Log) -> Stick
     if former is not None and former.shape.memory == shape.memory:
         return former if former.shape == shape else StickTable(shape, former)
     if former is not None:
-        log(
-            LogLevel.NOTICE,
-            f"stick-table '{shape.name}' begins empty: the type of its keys, its size or what it "
-            "stores has changed",
-        )
+        _tell_empty(shape, log)
     return StickTable(shape)
+
+
+def _tell_empty(shape: TableShape, log: Log) -> None:
+    log(
+        LogLevel.NOTICE,
+        f"stick-table '{shape.name}' begins empty: the type of its keys, its size or what it "
+        "stores has changed",
+    )

@@ -28,7 +28,7 @@ from proxy.log_thread import pause_log_threads, start_again
 from proxy.members.table_changes import members_now
 from proxy.runtime import Runtime
 from proxy.server_table import state_server
-from proxy.supervisor.estate import EstateRecord, passed, write_record
+from proxy.supervisor.estate import EstateRecord, passed, passed_tables, write_record
 from proxy.supervisor.fork import PR_SET_PDEATHSIG
 from proxy.supervisor.generation import Generation
 from proxy.supervisor.helper import Helper, Sender
@@ -144,6 +144,7 @@ def record_of(
         processes=tuple(process.pid for process in living if process is not None),
         events=tuple(_events(runtime.events)),
         check_orders=tuple(_check_orders(runtime)),
+        tables=tuple(passed_tables(runtime.tables)),
         rows=() if layout == running().layout else tuple(_rows(runtime)),
     )
 

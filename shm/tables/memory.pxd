@@ -18,5 +18,8 @@ cdef class StickTable:
     cdef int cells_file
     cdef int holds_file
     cdef size_t cells_bytes
+    cdef int size_up(self) except -1
+    cdef int make_files(self) except -1
+    cdef int take_files(self, int cells, int holds) except -1
     cdef int map_files(self) except -1
     cdef int share(self, object shape, StickTable former) except -1

@@ -83,10 +83,12 @@ cdef class StickTable:
     """One table; OSError: the kernel refuses its memory, ValueError: it is too large for any.
 
     A writer is a number: 0 control, and each worker's row of the gauges + 1. With `former`, a table
-    of the same `shape.memory`, it is that one with another life of its entries.
+    of the same `shape.memory`, it is that one with another life of its entries. With `files`, those
+    of the cells and of the holds, it is the table of another program, to be read: they stay open,
+    and ValueError says that they are of another one.
     """
 
-    def __cinit__(self, shape, StickTable former=None):
+    def __cinit__(self, shape, StickTable former=None, files=None):
         cdef uint64_t buckets = (shape.entries * ROOM_PERCENT // 100) // BUCKET_CELLS + 1
         cdef uint32_t data_words = 0
         cdef StoredWords *stored
@@ -118,7 +120,14 @@ cdef class StickTable:
         seed = os.urandom(16)
         self.table.seed[0] = int.from_bytes(seed[:8], "little")
         self.table.seed[1] = int.from_bytes(seed[8:], "little")
+        self.size_up()
+        if files is None:
+            self.make_files()
+        else:
+            self.take_files(files[0], files[1])
         self.map_files()
+        if files is None:
+            store_release(&self.table.header.writers, 1)
 
     cdef int share(self, object shape, StickTable former) except -1:
         self.owner = former if former.owner is None else former.owner
@@ -128,22 +137,34 @@ cdef class StickTable:
         self.table.nopurge = shape.nopurge
         return 0
 
-    cdef int map_files(self) except -1:
+    cdef int size_up(self) except -1:
         cdef uint64_t cells = <uint64_t>self.table.bucket_count * BUCKET_CELLS
-        cdef char *start
         self.cells_bytes = whole_pages(
             PAGE_BYTES + self.table.bucket_count * self.table.bucket_bytes)
+        self.table.holds_stride = whole_pages(sizeof(TableWriter) + cells * sizeof(uint32_t))
+        return 0
+
+    cdef int make_files(self) except -1:
         self.cells_file = sealed(
             "stick-table", self.cells_bytes, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
+        self.holds_file = sealed("stick-table-holds", self.table.holds_stride, fcntl.F_SEAL_SHRINK)
+        return 0
+
+    cdef int take_files(self, int cells, int holds) except -1:
+        if os.fstat(cells).st_size != self.cells_bytes or (
+                os.fstat(holds).st_size % self.table.holds_stride != 0):
+            raise ValueError(f"stick-table '{self.shape.name}' has files of other sizes")
+        self.cells_file = os.dup(cells)
+        self.holds_file = os.dup(holds)
+        return 0
+
+    cdef int map_files(self) except -1:
+        cdef char *start = <char *>mapped(self.cells_file, self.cells_bytes)
         self.table.file = self.cells_file
-        start = <char *>mapped(self.cells_file, self.cells_bytes)
         self.table.header = <TableHeader *>start
         self.table.buckets = start + PAGE_BYTES
-        self.table.holds_stride = whole_pages(sizeof(TableWriter) + cells * sizeof(uint32_t))
-        self.holds_file = sealed("stick-table-holds", self.table.holds_stride, fcntl.F_SEAL_SHRINK)
         self.table.holds = <char *>mapped(
             self.holds_file, WRITERS_MAX * self.table.holds_stride)
-        store_release(&self.table.header.writers, 1)
         return 0
 
     def __dealloc__(self):
