@@ -238,6 +238,20 @@ def test_there_are_as_many_as_spare_ones(edge: Edge) -> None:
     edge.until(lambda: in_force(edge.ask("add backend z from plain")) == ADDED, "it goes by it")
 
 
+def test_its_configuration_is_shown_as_a_file_may_have_it(edge: Edge) -> None:
+    assert edge.ask("show config new") == "No such section.\n\n"
+    edge.fill("new", OTHER)
+    edge.ask("set weight new/s 7")
+    shown = edge.ask("show config new").splitlines()
+    assert shown[1].startswith("backend new from plain  # added by uid 0")
+    assert shown[2].startswith("    # now: state unpublished -> published, by uid 0")
+    assert shown[3].startswith(f"    server s {OTHER}:{edge.port} enabled  # added by uid 0")
+    assert shown[4].startswith("    # now: server s weight 1 -> 7, by uid 0")
+    whole = edge.ask("show config").splitlines()
+    assert shown[1:5] == whole[whole.index(shown[1]) :][:4]
+    assert "\n".join(shown[1:]) in edge.ask("show config backend")
+
+
 def test_rules_and_a_default_that_lead_to_an_unpublished_one_are_passed_over(edge: Edge) -> None:
     assert edge.who(SWITCHED) == OTHER
     assert edge.ask("unpublish backend other") == UNPUBLISHED

@@ -84,11 +84,19 @@ class ShowConfig:
             for section in sections_of(self._report.runtime.kept.lines()).values()
             if not names or names[0] in (section.key.name, section.key.kind)
         ]
-        if names and not shown:
+        added = [
+            order
+            for order in orders.found
+            if order.what == ADDED and not order.server
+            if not names or names[0] in order.section.split()
+        ]
+        if names and not (shown or added):
             raise CommandError("No such section.")
         yield self._head(orders.found)
         for section in shown:
             yield from _section_text(section, orders.found)
+        for order in added:
+            yield from _added_text(order, orders.found)
         if not names:
             yield from (
                 f"# {order.section}: {order.text}\n"
@@ -140,11 +148,27 @@ def _section_text(section: OutlinedSection, orders: Iterable[RunningOrder]) -> I
     for line in section.lines:
         yield f"    {written(without_secrets(line).words)}\n"
         yield from (f"    # now: {order.text}\n" for order in beside.pop(line.origin, ()))
-    for order in own:
-        if order.what == ADDED:
-            said = f"  # added by {order.by}" if order.by else "  # added"
-            yield f"    server {order.now}{said}\n"
+    yield from _added_servers(own)
     yield from (f"    # now: {order.text}\n" for group in beside.values() for order in group)
+
+
+def _added_text(backend: RunningOrder, orders: Iterable[RunningOrder]) -> Iterator[str]:
+    """A backend that no file has, as a file may have it."""
+    own = [each for each in orders if each.section == backend.section and each is not backend]
+    yield f"{backend.section} {backend.now}{_by(backend)}\n"
+    yield from (f"    # now: {each.text}\n" for each in own if not each.server)
+    yield from _added_servers(own)
+    yield from (f"    # now: {each.text}\n" for each in own if each.server and each.what != ADDED)
+
+
+def _added_servers(orders: Iterable[RunningOrder]) -> Iterator[str]:
+    for order in orders:
+        if order.what == ADDED and order.server:
+            yield f"    server {order.now}{_by(order)}\n"
+
+
+def _by(order: RunningOrder) -> str:
+    return f"  # added by {order.by}" if order.by else "  # added"
 
 
 def diff_text(result: Comparison) -> Iterator[str]:
