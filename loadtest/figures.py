@@ -158,6 +158,11 @@ FIGURES = (
     Figure("refused", "rate", "  refused", "1/s"),
     Figure("calm", "latency_p99_us", "latency p99 at a low rate", "us"),
     Figure("flood", "latency_p99_us", "  beside a flood / without", "x", {}, 2.0, "calm"),
+    Figure("unlisted", "latency_p99_us", "latency p99 beside idle sessions", "us"),
+    Figure(
+        "listed", "latency_p99_us", "  while they are listed / without", "x", {}, 1.05, "unlisted"
+    ),
+    Figure("listed", "listing_ms", "  the longest listing of all", "ms"),
     Figure("bulk1", "cpu_s_per_gb", "CPU per GB, one stream up", "s", {"haproxy": 0.38}),
     Figure("bulk1", "gbit_per_s", "  throughput", "Gbit/s"),
     Figure("bulk1r", "cpu_s_per_gb", "CPU per GB, one stream down", "s", {"haproxy": 0.38}),

@@ -26,6 +26,7 @@ from loadtest.programs import DNS_PROGRAMS, Setup
 from loadtest.propagation import answer_anew, scripted_nameserver
 from loadtest.resolving import resolve_names
 from loadtest.rule_loads import RULE_LOADS
+from loadtest.session_loads import SESSION_LOADS
 from loadtest.site import Site, idle_connections
 from loadtest.table_loads import TABLE_LOADS
 from loadtest.traffic import (
@@ -248,6 +249,7 @@ LOADS = (
         programs=DNS_PROGRAMS,
     ),
     *PROCESS_LOADS,
+    *SESSION_LOADS,
     Load("calls", "system calls, keep-alive", at_once(calls_keepalive)),
     Load("callsclose", "system calls, short", at_once(calls_close)),
     Load(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.supervisor import living_settings
-from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
+from tests.support.common import PATIENCE_SECONDS, free_port, links_of, wait_for
 from tests.support.supervisor.program import await_serving, greeting, started
 
 HOST = "127.44.9.3"
@@ -41,10 +41,7 @@ def test_the_supervisor_keeps_the_settings_of_what_lives(tmp_path: Path) -> None
 
 def sheets_of_gauges(pid: int) -> int:
     """How often the gauges of all generations have grown."""
-    return sum(
-        each.readlink().name.startswith("memfd:gauges")
-        for each in Path(f"/proc/{pid}/fd").iterdir()
-    )
+    return sum(link.startswith("/memfd:gauges") for link in links_of(pid).values())
 
 
 @pytest.mark.slow

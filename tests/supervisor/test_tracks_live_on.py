@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
+from tests.support.common import PATIENCE_SECONDS, free_port, links_of, wait_for
 from tests.support.program.program import NamedBackend, Program, greet
 
 pytestmark = pytest.mark.slow
@@ -132,7 +132,7 @@ def served(pid: int, port: int) -> int:
         for words in rows
         if words[1].endswith(f":{port:04X}") and words[3] == "01"
     }
-    return sum(str(link.readlink()) in established for link in Path(f"/proc/{pid}/fd").iterdir())
+    return sum(link in established for link in links_of(pid).values())
 
 
 def test_two_workers_give_the_sum_and_a_dead_one_s_sessions_are_gone(edge: TrackingEdge) -> None:

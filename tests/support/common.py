@@ -122,6 +122,15 @@ def stand_still(pid: int) -> None:
     wait_for(lambda: all_stopped(pid), PATIENCE_SECONDS, f"process {pid} stands still")
 
 
+def links_of(pid: int) -> dict[Path, str]:
+    """What the descriptors of a process lead to; without one that it closes meanwhile."""
+    found = {}
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found[entry] = str(entry.readlink())
+    return found
+
+
 def own_descriptors() -> int:
     """How many this process has, without those of objects that nothing refers to any more."""
     gc.collect()

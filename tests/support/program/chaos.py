@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from loadtest.declarations import declared
+from tests.support.common import links_of
 
 SESSION_SECONDS = 20.0  # longer than a hang and a backoff together
 BLAME_SECONDS = 3.0  # a death is felt at once; this is what a loaded machine may add
@@ -63,7 +64,7 @@ class Child:
         """State, sessions and sockets, for the story of a failure."""
         if not self.alive() or self.kind != "worker":
             return f"{self} {self.state()}"
-        links = [str(entry.readlink()) for entry in Path(f"/proc/{self.pid}/fd").iterdir()]
+        links = links_of(self.pid).values()
         inodes = {link[8:-1] for link in links if link.startswith("socket:[")}
         table = Path("/proc/net/tcp").read_text().splitlines()[1:]
         rows = [row.split() for row in table]
@@ -72,8 +73,8 @@ class Child:
 
 
 def _segment_of(pid: int) -> mmap.mmap:
-    for entry in Path(f"/proc/{pid}/fd").iterdir():
-        if "memfd:millrace" in str(entry.readlink()):
+    for entry, link in links_of(pid).items():
+        if "memfd:millrace" in link:
             with entry.open("rb") as file:
                 return mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
     raise AssertionError(f"process {pid} has no segment")
@@ -93,11 +94,7 @@ def children_of(pid: int) -> list[Child]:
 
 def descriptors_of(pid: int) -> Counter[str]:
     """What a process has open, by kind: names of files, without the numbers of sockets."""
-    kinds: Counter[str] = Counter()
-    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-        with suppress(FileNotFoundError):
-            kinds[re.sub(r"\[\d+\]|\d+", "", str(descriptor.readlink()))] += 1
-    return kinds
+    return Counter(re.sub(r"\[\d+\]|\d+", "", link) for link in links_of(pid).values())
 
 
 @dataclass
