@@ -131,13 +131,18 @@ def logged(site: Site, _setup: Setup) -> Iterator[Run]:
 
 
 def fixed_rate_load(share: float) -> Prepare:
-    """Requests at a fixed rate, a share of HAProxy's largest."""
+    """Requests at a fixed rate, a share of HAProxy's largest, once nothing of a start goes on."""
 
     @contextmanager
     def prepare(site: Site, _setup: Setup) -> Iterator[Run]:
         rate = share * largest_rate(site, keepalive)
         with built_generator(site, "pacer") as pacer:
-            yield lambda instance, site, seconds: pace(instance, site, seconds, pacer, rate)
+
+            def run(instance: Instance, site: Site, seconds: int) -> Sample:
+                instance.settle(STARTED_SECONDS)
+                return pace(instance, site, seconds, pacer, rate)
+
+            yield run
 
     return prepare
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from statistics import median
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Canvas
 
-from loadtest.figures import FIGURES
+from loadtest.figures import FIGURES, Figure
 from loadtest.table import Results
 
 COLUMNS = 4
@@ -17,7 +18,12 @@ PANEL_INCHES = 3.2
 
 def draw(path: Path, around: dict[str, str], results: Results) -> None:
     """Write a PNG: medians as bars, min-max as whiskers; lower is better in every panel."""
-    panels = [figure for figure in FIGURES if figure.goal() and figure.load in results.samples]
+    panels = [
+        figure
+        for figure in FIGURES
+        if figure.goal()
+        and any(results.values(figure, each) for each in programs_of(results, figure))
+    ]
     if not panels:
         return
     rows = -(-len(panels) // COLUMNS)
@@ -25,8 +31,10 @@ def draw(path: Path, around: dict[str, str], results: Results) -> None:
     FigureCanvasAgg(canvas)
     for position, figure in enumerate(panels, 1):
         axes = canvas.add_subplot(rows, COLUMNS, position)
-        for program in results.samples[figure.load]:
+        for program in programs_of(results, figure):
             values = results.values(figure, program)
+            if not values:  # there is nothing to compare with
+                continue
             middle = median(values)
             whiskers = [[middle - min(values)], [max(values) - middle]]
             axes.bar(program, middle, yerr=whiskers, capsize=4)
@@ -37,3 +45,8 @@ def draw(path: Path, around: dict[str, str], results: Results) -> None:
         fontsize=9,
     )
     canvas.savefig(path, dpi=120)
+
+
+def programs_of(results: Results, figure: Figure) -> Iterable[str]:
+    """Those with samples of its load."""
+    return results.samples.get(figure.load, {})

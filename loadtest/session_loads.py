@@ -6,6 +6,7 @@ process.
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import time
@@ -66,6 +67,8 @@ def operator(instance: Instance) -> Iterator[list[float]]:
 
 
 def _list(instance: Instance, times: list[float], over: Callable[[float], bool]) -> None:
+    """The thread gives way to the generator and to the servers, which share its core."""
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     while not over(BETWEEN_SECONDS):
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
             client.settimeout(ANSWER_SECONDS)

@@ -21,6 +21,8 @@ from tests.support.control.sessions import (
     shown_by_now,
 )
 
+TOLD_IN_A_TURN = 16  # SLICE_TOLD of relay/dump/dump.pxd
+
 
 def test_sessions_of_all_workers_on_several_pages(tmp_path: Path) -> None:
     with running(tmp_path, 2) as there:
@@ -35,6 +37,22 @@ def test_sessions_of_all_workers_on_several_pages(tmp_path: Path) -> None:
             leave(client)
         left = [client for client in clients if client.fileno() >= 0]
         wait_for(lambda: there.shown() == ports_of(left), PATIENCE_SECONDS, "half are gone")
+
+
+def test_a_turn_of_the_relay_tells_of_few(tmp_path: Path) -> None:
+    """What is asked of the kernel for each takes time, and clients wait for the end of a turn."""
+    with running(tmp_path, 1) as there:
+        shown_by_now(there, there.connect(there.ports[0], 20 * TOLD_IN_A_TURN))
+        before = turns(there)
+        there.ask("show sess")
+        assert turns(there) - before >= 20
+
+
+def turns(there: Running) -> int:
+    """Of the only relay."""
+    said = re.search(r"^loops: (\d+)", there.ask("show activity"), re.MULTILINE)
+    assert said is not None
+    return int(said[1])
 
 
 def test_words_narrow_the_list(tmp_path: Path) -> None:

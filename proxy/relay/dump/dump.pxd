@@ -1,10 +1,10 @@
 # Answers to control's questions about sessions: pages of those that match, and ends of those that
 # an operator ends.
 #
-# All sessions are walked, one slab in each turn, so that others are served meanwhile; a page that
-# is full is published, and the walk goes on when the next one is asked for. Sessions that began
-# after the question do not match, so an object with its start names one session for ever. Without
-# a question this costs one load in each turn.
+# All sessions are walked, a part of a slab in each turn, so that others are served meanwhile; a
+# page that is full is published, and the walk goes on when the next one is asked for. Sessions that
+# began after the question do not match, so an object with its start names one session for ever.
+# Without a question this costs one load in each turn.
 
 from libc.stdint cimport uint32_t, uint64_t
 
@@ -22,6 +22,7 @@ from shm.latch cimport copies_read
 
 cdef enum:
     SLICE_ENDS = 64  # in a turn: each costs some ten system calls
+    SLICE_TOLD = 16  # likewise: four each
 
 
 cdef inline bint session_matches(
@@ -63,6 +64,7 @@ cdef inline void dump_begin(Engine *engine, uint64_t sequence) noexcept nogil:
     engine.dump_ended = 0
     if engine.dump_question.kind != DUMP_NEXT:
         engine.sessions.walks[WALK_DUMP] = engine.sessions.mapped
+        engine.dump_after = 0
 
 
 cdef inline void session_end_killed(Engine *engine, Session *session) noexcept nogil:
@@ -91,20 +93,33 @@ cdef inline bint slab_end(Engine *engine, Slab *slab, void **objects) noexcept n
     return True
 
 
-cdef inline void slab_tell(Engine *engine, Slab *slab, void **objects) noexcept nogil:
-    """Tell of what matches in a slab; the page has room for all of it."""
+cdef inline bint slab_tell(Engine *engine, Slab *slab, void **objects) noexcept nogil:
+    """Tell of the next sessions of a slab that match; whether all of it was looked at.
+
+    The page has room for SLICE_TOLD. What comes into the slab meanwhile began after the question.
+    """
     cdef SessionDump *dump = &engine.view.dumps[engine.worker]
     cdef Session *session
     cdef uint32_t index
+    cdef int told = 0
+    if engine.dump_after & ~<uint64_t>(SLAB_BYTES - 1) != <uint64_t>slab:
+        engine.dump_after = 0  # it is another one, or the first look at this one
     for index in range(slab_objects(&engine.sessions, slab, objects)):
         session = <Session *>objects[index]
+        if <uint64_t>session <= engine.dump_after:
+            continue
+        if told == SLICE_TOLD:
+            return False
+        engine.dump_after = <uint64_t>session
         if session_matches(&engine.dump_question, session):
             record_write(engine, session, &dump.records[engine.dump_length])
             engine.dump_length += 1
+            told += 1
+    return True
 
 
 cdef inline void dump_slice(Engine *engine) noexcept nogil:
-    """Look at the next slab, or end the answer."""
+    """Look at the next part of a slab, or end the answer."""
     cdef void *objects[SLAB_OBJECTS_MAX]
     cdef Slab *slab = engine.sessions.walks[WALK_DUMP]
     cdef uint64_t wanted = engine.dump_question.object & ~<uint64_t>(SLAB_BYTES - 1)
@@ -117,10 +132,9 @@ cdef inline void dump_slice(Engine *engine) noexcept nogil:
     if engine.dump_question.kind == DUMP_END:
         if slab_end(engine, slab, objects):
             engine.sessions.walks[WALK_DUMP] = slab.next_mapped
-    elif engine.dump_length + engine.sessions.capacity > DUMP_RECORDS:
+    elif engine.dump_length + SLICE_TOLD > DUMP_RECORDS:
         dump_publish(engine, False)
-    else:
-        slab_tell(engine, slab, objects)
+    elif slab_tell(engine, slab, objects):
         engine.sessions.walks[WALK_DUMP] = slab.next_mapped
 
 

@@ -394,7 +394,7 @@ cdef struct Engine:
     Timer *dead  # timers of the sessions that ended in this turn
     char *scratch  # SCRATCH_BYTES
     DumpQuestion dump_question  # the last one that control asked (dump/dump.pxd)
-    uint64_t dump_seen  # its latch's sequence
-    uint64_t dump_ended  # sessions that it has ended so far
+    uint64_t dump_seen, dump_ended  # its latch's sequence; sessions that it has ended so far
+    uint64_t dump_after  # where its walk stands in a slab
     uint32_t dump_length  # records of the page so far
     uint8_t dump_open  # it is not answered yet
