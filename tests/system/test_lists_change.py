@@ -197,8 +197,11 @@ def test_a_reload_reads_the_files_anew(place: Place, tmp_path: Path) -> None:
         program.ask(place.filled("clear acl FILES/blocked; clear acl #1"))
         assert place.met() == ["one"] * len(HOSTS)
         program.process.send_signal(signal.SIGUSR2)
-        wait_for(lambda: place.met() == asked, PATIENCE_SECONDS, "the reload")
-        assert "127.0.0.7" in program.ask("show acl #1")
+        wait_for(
+            lambda: "reload done" in program.output.read_text(), PATIENCE_SECONDS, "the reload"
+        )
+        assert place.met() == asked
+        assert "127.0.0.7" in program.ask_until_answered("show acl #1")
 
 
 def calls_of_visits(place: Place, program: Program, folder: Path) -> Counter[str]:
