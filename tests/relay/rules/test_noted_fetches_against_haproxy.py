@@ -115,14 +115,17 @@ CASES = {
     "loads": Logging(
         (
             told(
-                *("srv_sess_rate(<own>/s1)", "be_sess_rate(<own>)", "connslots(<own>)"),
-                *("fe_sess_rate", "srv_conn(<own>/s1)", "nbsrv(<own>)", "stopping", "so_id"),
+                *("srv_sess_rate(<own>/s1),bool", "be_sess_rate(<own>),bool", "connslots(<own>)"),
+                *("fe_sess_rate,bool", "srv_conn(<own>/s1)", "nbsrv(<own>)", "stopping", "so_id"),
                 *("fc_rtt(us),bool", "fc_unacked", "fc_lost", "fc_src", "fc_dst_port,bool"),
                 *("avg_queue(<own>)", "be_conn_free(<own>)", "srv_weight(<own>/s1)", "fe_defbe"),
                 *("src_is_local", "dst_is_local", "fe_client_timeout,bool"),
             ),
         ),
         (b"1", b"2", b"3"),
+    ),
+    "rates": Logging(  # of the last second: a second client may come later than that
+        (told("srv_sess_rate(<own>/s1)", "be_sess_rate(<own>)", "fe_sess_rate"),), (b"1",)
     ),
     "errors": Logging((told("fc_err", "fc_err_str", "fc_http_major"),)),
     "tls": Logging((told(*(word for word in OF_TLS)),)),
