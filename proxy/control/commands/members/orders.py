@@ -14,7 +14,7 @@ from proxy.config.model.settings import Proxy, Server
 from proxy.control.command import Answer, Command, CommandError, Level, Piece
 from proxy.control.commands.members.line import AddedLine, accepted_words, read_line
 from proxy.control.commands.members.needed import refuse_needed
-from proxy.control.commands.members.renaming import Renaming
+from proxy.control.commands.members.renaming import TAKEN, Renaming
 from proxy.control.commands.members.slots import Slots
 from proxy.control.commands.set_server import SetServer
 from proxy.control.rows.observation import MAINT_MASK, Observed
@@ -30,7 +30,6 @@ from shm.states import AdminState
 ADDED = "New server registered."
 DELETED = "Server deleted."
 STATIC = "Backend must use a dynamic load balancing to support dynamic servers."
-TAKEN = "Already exists a server with the same name in backend."
 NOT_IN_MAINTENANCE = "Only servers in maintenance mode can be deleted."
 CONNECTED = "Server still has connections attached to it, cannot remove it."
 
