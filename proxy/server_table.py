@@ -150,10 +150,10 @@ class ServerTable:
         return (server for server in self._changed.values() if server is not None and server.added)
 
     def renamed(self) -> Iterator[tuple[Server, Server]]:
-        """Those of the files that were renamed at run time: as in the file, and as they are."""
+        """Those of the files that have another name by now: as in the file, and as they are."""
         for slot, server in self._changed.items():
             configured = self._configured(slot)
-            if server is not None and configured is not None:
+            if server is not None and configured is not None and server.name != configured.name:
                 yield configured, server
 
     def deleted(self) -> Iterator[Server]:

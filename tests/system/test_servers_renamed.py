@@ -196,6 +196,34 @@ def test_a_name_that_is_given_up_is_free(edge: Edge) -> None:
     assert [edge.program.servers("edge")[name]["srv_id"] for name in edge.names()] == list("213")
 
 
+def test_one_that_has_its_own_name_again_is_as_in_the_files(edge: Edge) -> None:
+    edge.rename("edge/slot1", "other")
+    assert "slot1 renamed to other" in edge.ask("show config diff")
+    edge.rename("edge/other", "slot1")
+    assert "renamed" not in edge.ask("show config diff")
+
+
+def test_an_entry_of_a_stick_table_leads_to_it_still(edge: Edge) -> None:
+    bind = f"bind 127.0.0.1:{edge.port}\n"
+    sticks = f"{bind}    stick-table type ip size 10\n    stick on src\n"
+    edge.program.write(edge.text().replace(bind, sticks))
+    edge.reload()
+    for name in ("slot1", "slot2", "slot3"):
+        edge.ask(f"enable server edge/{name}")
+    with edge.session():
+        pass
+    wait_for(lambda: sum(map(edge.sessions_of, edge.names())) == 1, PATIENCE_SECONDS, "one has it")
+    counts = {name: edge.sessions_of(name) for name in edge.names()}
+    [chosen] = [name for name, count in counts.items() if count]
+    edge.ask(f"disable server edge/{chosen}")
+    edge.rename(f"edge/{chosen}", "renamed")
+    edge.ask("enable server edge/renamed")
+    for _ in range(6):
+        with edge.session():
+            pass
+    wait_for(lambda: edge.sessions_of("renamed") == 7, PATIENCE_SECONDS, "it got all of them")
+
+
 @pytest.mark.parametrize("kind", ["worker", "control", "resolverd"])
 def test_a_successor_goes_by_the_name(edge: Edge, kind: str) -> None:
     for before, name in (("slot1", "a"), ("a", "b"), ("b", "c")):
