@@ -1,10 +1,17 @@
-"""A source distribution holds what it takes to build; MANIFEST.in is what decides."""
+"""What is shipped and what is installed: MANIFEST.in names all that a build needs, and
+pyproject.toml all that tests import, so that a fresh clone runs them.
+"""
 
 from __future__ import annotations
 
+import ast
 import os
+import re
 import subprocess
 import sys
+import tomllib
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 from pathlib import Path
 
 import pytest
@@ -61,3 +68,51 @@ def test_a_build_looks_at_no_copies_of_an_earlier_one(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     listed = subprocess.check_output([sys.executable, "-c", DEPENDS], text=True, cwd=tmp_path)
     assert sorted(listed.split()) == ["proxy/relay/b.pxd", "shm/a.pxd", "shm/a.pxd"]
+
+
+OWN = ("shm", "resolverd", "proxy", "loadtest", "tests")
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Top-level names that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (each.name.partition(".")[0] for each in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module.partition(".")[0]
+
+
+def with_their_own(names: set[str]) -> set[str]:
+    """Names of distributions, with those that they require in turn."""
+    found: set[str] = set()
+    left = list(names)
+    while left:
+        name = re.sub(r"[-_.]+", "-", left.pop()).lower()
+        if name in found:
+            continue
+        found.add(name)
+        try:
+            needs = requires(name) or []
+        except PackageNotFoundError:  # not for this machine
+            continue
+        left += [bare(each) for each in needs if "extra ==" not in each]
+    return found
+
+
+def bare(requirement: str) -> str:
+    """The name in `name[extra]>=version; marker`."""
+    return re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
+
+
+def test_what_the_tests_import_is_installed_for_them() -> None:
+    """`make bench` installs more, on the machine of who wrote the test."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    listed = [*project["dependencies"], *extras["test"], *extras["lint"]]
+    installed = with_their_own({bare(each) for each in listed})
+    homes = packages_distributions()
+    for package in OWN:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            for name in sorted({*imported(path)} - sys.stdlib_module_names - {*OWN}):
+                needed = {re.sub(r"[-_.]+", "-", each).lower() for each in homes.get(name, [])}
+                assert needed & installed, f"{path.relative_to(ROOT)}: {name}"

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
 from loadtest.calls import read_summary
 from loadtest.figures import FIGURES, Figure
 from loadtest.loads import LOADS
-from loadtest.plot import draw
 from loadtest.process import ProgramFailedError
 from loadtest.site import split_cores
 from loadtest.table import Failure, Results, markdown, medians, number, ratio, render
@@ -182,16 +180,3 @@ def test_an_iperf3_report_gives_received_bytes_or_its_error() -> None:
 def test_the_proxy_has_a_core_of_its_own_where_there_are_two() -> None:
     assert split_cores({0, 1, 5}) == (frozenset({5}), frozenset({0, 1}))
     assert split_cores({3}) == (frozenset({3}), frozenset({3}))
-
-
-def test_a_picture_leaves_out_what_has_nothing_to_compare_with(tmp_path: Path) -> None:
-    """`--only listed`: its figure is over that of another load."""
-    about = {"date": "today", "commit": "0", "cpu": "one", "kernel": "6"}
-    results = Results()
-    results.add("listed", "millrace", {"latency_p99_us": 10.0, "listing_ms": 1.0})
-    draw(tmp_path / "none.png", about, results)
-    assert not (tmp_path / "none.png").exists()
-    results.add("unlisted", "millrace", {"latency_p99_us": 10.0})
-    results.add("listed", "haproxy", {"latency_p99_us": 10.0, "listing_ms": 1.0})
-    draw(tmp_path / "some.png", about, results)
-    assert (tmp_path / "some.png").stat().st_size > 1_000
