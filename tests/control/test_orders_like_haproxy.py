@@ -103,7 +103,7 @@ def shown(made: OneProgram) -> dict[tuple[str, str], list[str]]:
 
 def told(made: OneProgram, cases: dict[str, Case]) -> Seen:
     """The lines of the log by backend, in their order."""
-    made.read()
+    made.read_all()
     found: Seen = defaultdict(list)
     for level, text in made.lines:
         said = text.split(": ", 1)[1].strip()

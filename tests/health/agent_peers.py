@@ -140,7 +140,7 @@ def idle_row(made: OneProgram, name: str) -> dict[str, str]:
 
 def told(made: OneProgram) -> list[str]:
     """The lines of the log about servers, without what no two runs share."""
-    made.read()
+    made.read_all()
     return [
         f"{level} " + re.sub(r"duration: \d+ms", "duration", text.split(": ", 1)[1].strip())
         for level, text in made.lines

@@ -16,8 +16,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
+from tests.support.common import PATIENCE_SECONDS, free_port, links_of, wait_for
 from tests.support.differential.one_program import PROGRAMS, OneProgram, one_program
+from tests.support.resting import sleeps
 from tests.support.servers import Server
 
 CONFIGURATION = """
@@ -40,6 +41,7 @@ listen edge
 CHECK = "check inter 2s fall 1 rise 1"  # `timeout check` limits it: the machine may be busy
 # HAProxy adds the last error that it knows of, sometimes, be it another connection's.
 ERRNO = re.compile(r"(?<=SSL handshake failure) \([A-Z][a-z ]+\)")
+CLOSED = "0"  # the inode of a socket that no process has any more
 Act = Callable[[socket.socket, bytearray], None]
 
 
@@ -82,8 +84,8 @@ def end(connection: socket.socket, _received: bytearray) -> None:
     connection.shutdown(socket.SHUT_WR)
 
 
-def unread(connection: socket.socket) -> int:
-    """How many bytes the other end has not taken from the kernel; over IPv4 on loopback."""
+def _other_end(connection: socket.socket) -> tuple[int, str]:
+    """How many bytes it has not taken from the kernel, and its inode; over IPv4 on loopback."""
     ends = [connection.getpeername(), connection.getsockname()]
     wanted = [
         f"{int.from_bytes(socket.inet_aton(host), 'little'):08X}:{port:04X}" for host, port in ends
@@ -91,14 +93,25 @@ def unread(connection: socket.socket) -> int:
     for line in Path("/proc/self/net/tcp").read_text().splitlines()[1:]:
         fields = line.split()
         if fields[1:3] == wanted:
-            return int(fields[4].partition(":")[2], 16)
-    return 0
+            return int(fields[4].partition(":")[2], 16), fields[9]
+    return 0, CLOSED
+
+
+def has_judged(connection: socket.socket) -> bool:
+    """Whether the check has taken what was sent, and waits for more, or has closed."""
+    count, inode = _other_end(connection)
+    if count or inode == CLOSED:
+        return not count
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if f"socket:[{inode}]" in links_of(int(process.name)).values():
+                return sleeps(int(process.name))
+    return False
 
 
 def pause(connection: socket.socket, _received: bytearray) -> None:
     """Let the check take what was sent before, so that the rest comes by itself."""
-    wait_for(lambda: unread(connection) == 0, PATIENCE_SECONDS, "the check reads")
-    time.sleep(0.06)  # until it has judged what it took
+    wait_for(lambda: has_judged(connection), PATIENCE_SECONDS, "the check reads")
 
 
 def reset(connection: socket.socket, _received: bytearray) -> None:

@@ -71,7 +71,7 @@ def told(program: str, folder: Path) -> tuple[list[list[str]], list[str]]:
                 answering.code, before = code, answering.answered
                 wait_for(lambda: answering.answered >= before + CHECKS, PATIENCE_SECONDS, "checks")  # noqa: B023
                 rows.append(wait_for(lambda: settled(running), PATIENCE_SECONDS, "its end"))
-            running.read()
+            running.read_all()
             lines = [
                 f"{level} " + re.sub(r"duration: \d+ms", "duration", line.split(": ", 1)[-1])
                 for level, line in running.lines

@@ -273,7 +273,7 @@ def history(program: str, folder: Path) -> Steps:
             changed.write_text(f"{exit_status}\n")
             changed.rename(word)
             rows.append(settled(running, health))
-        running.read()
+        running.read_all()
         said = [text.split(": ", 1)[1].strip() for _, text in running.lines]
     lines = [WHAT_DIFFERS.sub("", line) for line in said if "edge" in line]
     return Steps(rows, lines)

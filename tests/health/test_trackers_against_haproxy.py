@@ -138,7 +138,7 @@ class Site:
 
     def seen(self) -> Seen:
         """The lines of the log so far, and how all servers stand."""
-        self.made.read()
+        self.made.read_all()
         told = [
             f"{level} " + VARYING.sub("any", text.split(": ", 1)[1].strip())
             for level, text in self.made.lines

@@ -17,6 +17,7 @@ from tests.support.common import PATIENCE_SECONDS, require_program, wait_for, wi
 from tests.support.differential.pair import ROOT
 from tests.support.dns.scripted import ScriptedNameserver
 from tests.support.forking.process import Process, start
+from tests.support.resting import wait_for_rest
 
 PROGRAMS = {  # how each is started: which is looked for when a test needs it
     "haproxy": lambda: (require_program("haproxy"),),
@@ -47,6 +48,11 @@ class OneProgram:
             while True:
                 text = self.log.recv(65_536).decode()
                 self.lines.append((int(text[1 : text.index(">")]) % 8, text))
+
+    def read_all(self) -> None:
+        """Take all that belongs to what its rows show: it may log a moment later."""
+        wait_for_rest(self.child.pid)
+        self.read()
 
     def ask(self, command: str) -> str:
         """What the statistics socket answers to one command."""

@@ -135,7 +135,7 @@ def _read(running: OneProgram, cases: Sequence[Case]) -> list[Told]:
             status = row["check_status"] or row["agent_status"]
             if status and status != "INI" and status[0] != "*":
                 rows.setdefault(number, row)
-    running.read()
+    running.read_all()
     lines = _lines(running)
     return [_told(rows[number], lines.get(number, "")) for number in range(len(cases))]
 
