@@ -82,12 +82,13 @@ def title_of(pid: int) -> str:
 
 
 def is_stopped(pid: int) -> bool:
-    """Whether it is stopped or traced, or has ended."""
+    """Whether it is stopped, or has ended, or is traced: its tracer would take our stop for its own."""
     try:
-        status = Path(f"/proc/{pid}/stat").read_text()
+        status = Path(f"/proc/{pid}/status").read_text()
     except OSError:
         return True
-    return status.rpartition(")")[2].split()[0] in "TtZX"
+    fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    return fields["State"][0] in "TtZX" or fields["TracerPid"] != "0"
 
 
 @dataclass
