@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from proxy.supervisor.binding import (
     remove_path,
     shut,
 )
-from proxy.supervisor.children import Children
+from proxy.supervisor.children import Child, Children
 from proxy.supervisor.reactor import Reactor
 from proxy.supervisor.watch import Life
 
@@ -71,15 +71,21 @@ def is_wanted(pidfile: str | None) -> bool:
 
 
 def verdict(children: Children, *, stopping: bool) -> str:
+    """One line of how a generation goes."""
+    return line_of(children.workers, children.services, stopping=stopping)
+
+
+def line_of(workers: Sequence[Child], services: Iterable[Child], *, stopping: bool) -> str:
     """One line of how it goes: well, while any worker serves. At a stop sessions go on ending."""
-    workers = list(children.workers)
+    everybody = (*workers, *services)
+    starting = [child.name for child in everybody if child.watch.life is Life.STARTING]
     away = [
-        child.name
-        for child in (*workers, *children.services)
-        if child.watch.life is not Life.SERVING
+        child.name for child in everybody if child.watch.life not in (Life.SERVING, Life.STARTING)
     ]
     serving = sum(child.watch.life is Life.SERVING for child in workers)
     if stopping:
         return f"{OK}: stopping; {serving} of {len(workers)} workers finish their sessions"
     told = f"{serving} of {len(workers)} workers serve"
-    return f"{OK if serving else FAILING}: {told}" + (f"; away: {', '.join(away)}" if away else "")
+    for state, names in (("starting", starting), ("away", away)):
+        told += f"; {state}: {', '.join(names)}" if names else ""
+    return f"{OK if serving else FAILING}: {told}"

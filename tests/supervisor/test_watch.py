@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from proxy.supervisor.backoff import Backoff
+from proxy.supervisor.children import Child
 from proxy.supervisor.limits import (
     ADOPT_AFTER_MS,
     BACKOFF_FIRST_MS,
@@ -16,6 +17,7 @@ from proxy.supervisor.limits import (
     STARVED_LIMIT_MS,
     SUSPECT_AFTER_MS,
 )
+from proxy.supervisor.ping import line_of
 from proxy.supervisor.watch import Life, Watch
 from shm.processes import ProcessStatus
 from shm.states import ProcessState
@@ -223,3 +225,18 @@ def test_a_retired_child_that_hangs_is_killed_once(serving: Watch) -> None:
     assert not serving.look(stopping, T + STALE_AFTER_MS - 1)
     assert serving.look(stopping, T + STALE_AFTER_MS)
     assert not serving.look(stopping, T + STALE_AFTER_MS + 1)
+
+
+def test_a_ping_tells_who_starts_from_who_is_away(serving: Watch) -> None:
+    starting, waiting = (Watch(T, has_relay=True) for _ in range(2))
+    starting.started(T)
+    one, two, control = (
+        Child(name, 0, lambda: None, frozenset(), watch)
+        for name, watch in (("worker 0", starting), ("worker 1", waiting), ("control", serving))
+    )
+    said = "failing: 0 of 1 workers serve; starting: worker 0"
+    assert line_of([one], [control], stopping=False) == said
+    said = "failing: 0 of 2 workers serve; starting: worker 0; away: worker 1"
+    assert line_of([one, two], [control], stopping=False) == said
+    assert not starting.look(status(T, T), T)
+    assert line_of([one], [control], stopping=False) == "ok: 1 of 1 workers serve"
