@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from proxy.config.model.settings import Server
-from tests.support.config.loading import load_text, settings_of
+from tests.support.config.loading import load_text, only_alert, said, settings_of
 
 HEAD = (
     "defaults\n    timeout connect 1s\n    timeout client 1s\n    timeout server 1s\n"
@@ -79,3 +79,11 @@ def test_what_is_wrong_is_said(line: str, said: str) -> None:
 def test_a_template_counts_from_its_line_on() -> None:
     lines = "    server s 127.0.0.1:1 from late\n    default-server name late check\n"
     assert load_text(f"{HEAD}{LISTEN}{lines}").settings is None
+
+
+def test_an_error_of_a_server_template_is_told_once() -> None:
+    template = f"{HEAD}{LISTEN}    server-template w 3 a.test:80 resolvers nosuch\n"
+    line, text = only_alert(template)
+    assert (line, "server 'w1': unable to find required" in text) == (8, True)
+    both = said(load_text(f"{template}    server s a.test:80 resolvers nosuch\n"))
+    assert [line for line, _ in both] == [8, 9]

@@ -153,8 +153,11 @@ def check(
         _check_rules(draft, messages)
         if draft.kind.serves:
             check_names(draft, directory, messages)
+        line = None
         for server in draft.servers:
-            _check_server(draft, server, known, messages)
+            if server.origin is None or server.origin != line:  # all of a template are alike
+                _check_server(draft, server, known, messages)
+            line = server.origin
             _check_cookie(draft, server, messages)
             tls.check(draft, server, messages)
     tls.check_globals(messages)
