@@ -100,7 +100,11 @@ def _no_command(word: str) -> str:
     first = "".join(word.split()[:1])
     if first != word and first in COMMAND_OF:
         return f"'{word}' is one word, and no command: write it without quotes"
-    return f"'{word}' is no command; a file needs -f or -- before it"
+    from difflib import get_close_matches  # noqa: PLC0415 - most command lines are right
+
+    near = get_close_matches(word, COMMAND_OF, n=1)
+    hint = f"; did you mean '{near[0]}' maybe ?" if near else ""
+    return f"'{word}' is no command; a file needs -f or -- before it{hint}"
 
 
 class _ArgumentParser:

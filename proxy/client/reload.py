@@ -55,5 +55,8 @@ def _masters(pidfile: str) -> tuple[str, ...]:
         raise OSError(f"{pidfile} names no process that runs: {NAME_IT}")
     masters = command_line_of(pid).masters
     if not masters:
-        raise OSError(f"process {pid} of {pidfile} does not tell of a master CLI: {NAME_IT}")
+        raise OSError(
+            f"process {pid} of {pidfile} does not tell of a master CLI: {NAME_IT}; "
+            f"a Millrace without one reloads by 'kill -USR2 {pid}', and its log says how it ends"
+        )
     return masters

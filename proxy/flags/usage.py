@@ -38,9 +38,9 @@ def _usage() -> Iterator[str]:
     yield from SYNOPSIS
     yield from _rows((label(flag), flag.help) for flag in FLAGS)
     idle = " ".join(flag.names[0] for flag in IDLE_FLAGS if not flag.names[0].startswith("-d"))
-    yield from _rows([(f"{idle} -d...", "accepted without effect; a notice says why")])
+    yield from _rows([(f"{idle} -d...".strip(), "accepted without effect; a notice says why")])
     yield ""
-    yield f"Commands (without -f {CONFIGURATION}, without -p {PIDFILE}):"
+    yield f"Commands (unless given, -f is {CONFIGURATION} and -p {PIDFILE}):"
     yield from _rows((command.shown, command.help) for command in COMMANDS)
     yield ""
     yield f"Start here: {PROGRAM} -c -f haproxy.cfg   then   {PROGRAM} -f haproxy.cfg"

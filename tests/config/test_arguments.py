@@ -190,7 +190,10 @@ def test_a_command_ends_the_flags(words: list[str], expected: dict[str, object])
         (["--timeout", "0", "reload"], "--timeout expects at least 1 second, not '0'"),
         (["--timeout", "0", "show", "info"], "--timeout expects at least 1 second, not '0'"),
         ([*F, "--timeout", "3"], "--timeout is for commands"),
-        (["sohw", "info"], "'sohw' is no command; a file needs -f"),
+        (
+            ["sohw", "info"],
+            "'sohw' is no command; a file needs -f or -- before it; did you mean 'show'",
+        ),
     ],
 )
 def test_a_command_that_makes_no_sense_is_answered(words: list[str], complaint: str) -> None:

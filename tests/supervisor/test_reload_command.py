@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import subprocess
@@ -121,6 +122,11 @@ def test_who_is_not_there_is_named(tmp_path: Path, told: Told) -> None:
     status, out, err = told("-p", missing, "reload")
     assert (status, out) == (1, "")
     assert err.startswith(f"millrace: {missing} names no process that runs: name the master CLI")
+    alone = tmp_path / "alone"
+    alone.write_text(f"{os.getpid()}\n")  # a process, and none with a master CLI
+    status, out, err = told("-p", str(alone), "reload")
+    assert (status, out) == (1, "")
+    assert f"a Millrace without one reloads by 'kill -USR2 {os.getpid()}'" in err
 
 
 def test_silence_ends_with_the_time_that_is_given(tmp_path: Path, told: Told) -> None:
