@@ -37,6 +37,7 @@ LOOKUP_SECONDS_MAX = 5.0  # for libc to find an address: its time-out for one na
 LEFT_LOOK_SECONDS = 0.1  # between two looks whether a client that waits is still there
 GIVING_LOOK_SECONDS = 0.01  # between two tries to send sockets to a client that takes its time
 LAST_ORDERS_SECONDS_MAX = 0.1  # a client let in just before a reload asks within microseconds
+SILENT_SECONDS_MAX = 1.0  # for a client let in before a reload that had no turn to ask until now
 RETIRING_LOOK_SECONDS = 0.01  # between two looks at the clients that are still there
 MASTER_CONNECTIONS_MAX = 64  # of all sockets of the master CLI; more wait in the kernel's queue
 CONDITION_LOOK_SECONDS = 0.05  # between two looks of `wait` at its condition

@@ -2,8 +2,9 @@
 
 Accepting ends first, so that new clients wait for the successor. Clients that were let in may still
 order, for LAST_ORDERS_SECONDS_MAX at most. Then the process says RETIRED: from here on it changes
-no record, and the supervisor copies them. Conversations end with the answer that they are owed, the
-process with the last of them; the supervisor has the limit.
+no record, and the supervisor copies them. Conversations end with the answer that they are owed; a
+client that was let in and asks within SILENT_SECONDS_MAX gets one, too, be it that an order came
+too late. The process ends with the last of them; the supervisor has the limit.
 """
 
 from __future__ import annotations
@@ -14,7 +15,11 @@ from contextlib import suppress
 
 from proxy.control.acceptor import Acceptor
 from proxy.control.commands.set_server import SetServer
-from proxy.control.limits import LAST_ORDERS_SECONDS_MAX, RETIRING_LOOK_SECONDS
+from proxy.control.limits import (
+    LAST_ORDERS_SECONDS_MAX,
+    RETIRING_LOOK_SECONDS,
+    SILENT_SECONDS_MAX,
+)
 from proxy.control.places import Client
 from shm.processes import ProcessSelf
 from shm.states import ProcessCommand, ProcessState
@@ -64,10 +69,17 @@ class Retirement:
             os._exit(0)
 
     async def _finish(self) -> None:
-        """End clients that twice asked nothing; return when the others have their answers."""
+        """Return when all have their answers; ends clients that twice asked nothing.
+
+        One that was never answered is given time for its question.
+        """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + SILENT_SECONDS_MAX
         quiet: set[Client] = set()
         while clients := self._clients:
             silent = {each for each in clients if each.task is not None and not each.begun}
+            if loop.time() < until:
+                silent = {each for each in silent if not each.owed}
             for client in silent & quiet:
                 client.put_out()
             quiet = silent

@@ -50,6 +50,23 @@ def is_cut(session: socket.socket) -> bool:
     return True
 
 
+def session_of_the_present(edge: Edge) -> socket.socket:
+    """One of the generation that serves: a former one may still take clients for a moment."""
+    while True:
+        before = conns(edge)
+        session = edge.session()
+        wait_for(lambda: sum(conns(edge)) > sum(before), PATIENCE_SECONDS, "it is counted")  # noqa: B023 - called at once
+        if conns(edge)[0] > before[0]:
+            return session
+        session.close()
+        wait_for(lambda: sum(conns(edge)) == sum(before), PATIENCE_SECONDS, "its end")  # noqa: B023 - likewise
+
+
+def conns(edge: Edge) -> tuple[int, int]:
+    """Sessions of the generation that serves, and of all former ones."""
+    return int(edge.fact("CurrConns")), int(edge.fact("OldConns"))
+
+
 def ended(limit: int, generation: int, behind: int) -> str:
     return (
         f"mworker-max-reloads {limit}: ending 1 sessions of generation {generation}, which is "
@@ -61,14 +78,14 @@ def test_each_generation_ends_when_it_is_too_old_whoever_looks_after_it(tmp_path
     installed = Installed(tmp_path / "installed")
     with contextlib.ExitStack() as stack:
         edge = Edge(tmp_path, stack, installed, "mworker-max-reloads 2")
-        sessions = [edge.session()]
+        sessions = [session_of_the_present(edge)]
         for _ in range(2):
             edge.reload(RELOADED)
-            sessions.append(edge.session())
+            sessions.append(session_of_the_present(edge))
         assert all(map(echoes, sessions))
         installed.change(VERSION)
         edge.reload(DONE)
-        sessions.append(edge.session())
+        sessions.append(session_of_the_present(edge))
         assert is_cut(sessions[0])
         assert all(map(echoes, sessions[1:]))
         edge.await_more((ended(2, 1, 3),), 0)
@@ -100,7 +117,7 @@ def test_they_are_shown_and_ended_by_order_as_after_a_reload(tmp_path: Path) -> 
         first, second = edge.session(), edge.session()
         installed.change(VERSION)
         edge.reload(DONE)
-        own = edge.session()
+        own = session_of_the_present(edge)
         await_fact(edge, "OldConns", "2")
         assert edge.fact("CurrConns") == "1"
         old = edge.program.ask("show proc").partition("# old workers\n")[2].split()

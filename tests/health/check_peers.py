@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import re
 import socket
 import struct
@@ -41,6 +42,7 @@ listen edge
 CHECK = "check inter 2s fall 1 rise 1"  # `timeout check` limits it: the machine may be busy
 # HAProxy adds the last error that it knows of, sometimes, be it another connection's.
 ERRNO = re.compile(r"(?<=SSL handshake failure) \([A-Z][a-z ]+\)")
+CHECKERS: list[int] = []  # processes that were found to check, the last one first
 CLOSED = "0"  # the inode of a socket that no process has any more
 Act = Callable[[socket.socket, bytearray], None]
 
@@ -102,16 +104,25 @@ def has_judged(connection: socket.socket) -> bool:
     count, inode = _other_end(connection)
     if count or inode == CLOSED:
         return not count
-    for process in Path("/proc").glob("[0-9]*"):
+    owner = _owner_of(inode)
+    return owner is not None and sleeps(owner)
+
+
+def _owner_of(inode: str) -> int | None:
+    """The process that has a socket; None where it is none any more, or not yet."""
+    others = (int(path.name) for path in Path("/proc").glob("[0-9]*"))
+    for pid in itertools.chain(CHECKERS.copy(), others):
         with suppress(OSError):
-            if f"socket:[{inode}]" in links_of(int(process.name)).values():
-                return sleeps(int(process.name))
-    return False
+            if f"socket:[{inode}]" in links_of(pid).values():
+                if pid not in CHECKERS:
+                    CHECKERS.insert(0, pid)
+                return pid
+    return None
 
 
 def pause(connection: socket.socket, _received: bytearray) -> None:
     """Let the check take what was sent before, so that the rest comes by itself."""
-    wait_for(lambda: has_judged(connection), PATIENCE_SECONDS, "the check reads")
+    wait_for(lambda: has_judged(connection), PATIENCE_SECONDS, "the check reads", step=0.02)
 
 
 def reset(connection: socket.socket, _received: bytearray) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import signal
+import socket
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from threading import Event
 
 import pytest
 
+from proxy.control.commands.set_server import REPLACED
 from tests.support.common import PATIENCE_SECONDS, wait_for
 from tests.support.dns.scripted import ScriptedNameserver, records
 from tests.support.program.program import Program, in_force
@@ -19,6 +21,7 @@ from tests.support.program.program import Program, in_force
 pytestmark = pytest.mark.slow
 
 OPERATORS = 48  # as many as there are slots
+ATTEMPTS = 20  # to ask within a second of a reload
 TURNS = 10
 ADDED, DELETED = "New server registered.\n\n", "Server deleted.\n\n"
 CONFIGURATION = """
@@ -104,6 +107,7 @@ def test_a_reload_among_them_ends_what_it_ends_and_no_more(program: Program) -> 
         over.set()
         found = sum((answer.result() for answer in answers), Counter[str]())
     gone = "No such server.\n\n"  # by a reload: the files do not have it
+    found.pop(f"{REPLACED}\n\n", 0)  # a client that came to ask when the reload was done
     assert found.keys() <= {ADDED, DELETED, gone}, found
     assert found[ADDED] == found[DELETED] + found[gone]
     assert found[gone] <= program.output.read_text().count("added at run time, is not in the files")
@@ -111,3 +115,23 @@ def test_a_reload_among_them_ends_what_it_ends_and_no_more(program: Program) -> 
     assert "app.test" not in program.ask("show resolution")
     for number in range(OPERATORS):  # all slots are free
         assert in_force(program.ask(f"add server edge/n{number} 127.0.0.1:1")) == ADDED
+
+
+def test_a_client_that_asks_when_a_reload_is_done_gets_an_answer(program: Program) -> None:
+    """It was let in before, and had no turn to ask."""
+    for turn in range(ATTEMPTS):
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(PATIENCE_SECONDS)
+            client.connect(str(program.socket_path))
+            assert program.ask("show version")  # by then it is let in
+            program.process.send_signal(signal.SIGUSR2)
+            wait_for(
+                lambda turn=turn: program.output.read_text().count("reload done") > turn,
+                PATIENCE_SECONDS,
+                "the reload",
+            )
+            with suppress(BrokenPipeError):
+                client.sendall(b"add server edge/late 127.0.0.1:1\n")
+            if client.makefile("rb").read() == f"{REPLACED}\n\n".encode():
+                return
+    pytest.fail(f"closed without an answer {ATTEMPTS} times")

@@ -6,6 +6,7 @@ Log lines of the children arrive on a pipe.
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import selectors
@@ -307,12 +308,25 @@ class Backend:
         self._fillers: list[socket.socket] = []
 
     def open(self, backlog: int = 128) -> Backend:
-        """Accept connections (the kernel does)."""
+        """Accept connections (the kernel does).
+
+        A process that was forked just now may still have the former listener, until it closes it.
+        """
         self._socket = socket.socket()
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._socket.bind((self.host, self.port))
+        wait_for(self._is_bound, PATIENCE_SECONDS, f"{self.host}:{self.port} is free")
         self._socket.listen(backlog)
         return self
+
+    def _is_bound(self) -> bool:
+        assert self._socket is not None
+        try:
+            self._socket.bind((self.host, self.port))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            return False
+        return True
 
     def fill(self) -> Backend:
         """Listen, but answer no SYN: the accept queue is full."""
