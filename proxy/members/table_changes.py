@@ -10,7 +10,7 @@ what a process does about a change.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -134,7 +134,7 @@ def members_now(servers: ServerTable, segment: Segment) -> ServerTable:
 
 def members_left(old: ServerTable, new: ServerTable) -> Iterator[str]:
     """A line for each server or backend that came or went, where the files of `new` differ."""
-    members = _MembersOf(new)
+    members = MembersOf(new)
     names = {proxy.name for proxy in new.backends}
     for proxy in old.named_backends():
         if proxy.name not in names:
@@ -144,19 +144,42 @@ def members_left(old: ServerTable, new: ServerTable) -> Iterator[str]:
         name, heir = f"{backend}/{server.name}", members[backend].get(server.name)
         if heir is None:
             yield f"server {name}, added at run time, is not in the files: it is gone"
-        elif _where(heir) != _where(server):
+        elif not same_place(heir, server):
             told = f"server {name}, added at run time with {_where(server)}, is in the files"
             yield f"{told} with {_where(heir)}: it goes by these"
     for configured, now in old.renamed():
         backend = old.backends[now.backend_index].name
-        if now.name not in members[backend] and configured.name in members[backend]:
-            yield f"server {backend}/{now.name}, renamed at run time, is {configured.name} again"
-    former = _MembersOf(old)  # another may have been added in place of a deleted one
+        heirs = members[backend]
+        name = name_after_reload(configured, now, heirs)
+        told = f"server {backend}/{now.name}, renamed at run time"
+        if name == configured.name and name in heirs:
+            yield f"{told}, is {name} again"
+        elif name in heirs and not same_place(heirs[name], now):
+            told = f"{told} with {_where(now)}, is in the files with {_where(heirs[name])}"
+            yield f"{told}: it goes by these"
+    former = MembersOf(old)  # another may have been added in place of a deleted one
     for server in old.deleted():
         backend = old.backends[server.backend_index].name
         if server.name in members[backend].keys() - former[backend].keys():
             name = f"{backend}/{server.name}"
             yield f"server {name}, deleted at run time, is in the files: it is there again"
+
+
+def name_after_reload(configured: Server, now: Server, heirs: Mapping[str, Server]) -> str:
+    """By which name of new files a renamed server goes on; `heirs` are the servers there.
+
+    By the one that it has now where the files call it so: not where they have its former name as
+    well, and another machine by the new one, as when two servers have changed names.
+    """
+    heir = heirs.get(now.name)
+    if heir is not None and (configured.name not in heirs or same_place(heir, now)):
+        return now.name
+    return configured.name
+
+
+def same_place(one: Server, other: Server) -> bool:
+    """Whether both lines say the same address, or name."""
+    return _where(one) == _where(other)
 
 
 def published_again(old: ServerTable, segment: Segment, new: ServerTable) -> Iterator[str]:
@@ -177,10 +200,11 @@ def _where(server: Server) -> str:
     return f"{server.fqdn or server.host}:{port}"
 
 
-class _MembersOf(dict[str, dict[str, Server]]):
+class MembersOf(dict[str, dict[str, Server]]):
     """The servers of each backend by name, found when they are asked for."""
 
     def __init__(self, table: ServerTable) -> None:
+        """By the names of backends, too."""
         self._table = table
         self._backends = {proxy.name: proxy for proxy in table.backends}
 

@@ -12,6 +12,7 @@ from collections.abc import Hashable, Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from proxy.config.model.settings import Proxy, Settings
+from proxy.members.table_changes import MembersOf, name_after_reload, same_place
 from proxy.server_table import Configured, ServerTable
 from proxy.supervisor.pairs import Counted, Named, Onward, Pairs, Way, pair
 from proxy.supervisor.slices import PORTION, Steps
@@ -89,21 +90,32 @@ def named_servers(servers: ServerTable) -> Iterator[tuple[tuple[str, str], int]]
 
 
 def _former_servers(old: ServerTable, new: ServerTable) -> Named:
-    """All servers by name; one that was renamed by its name in the files, unless they follow."""
-    renamed = {
-        (old.backends[now.backend_index].name, now.name): (now.slot, configured.name)
-        for configured, now in old.renamed()
-    }
-    if renamed:
-        for name, _ in named_servers(new):
-            renamed.pop(name, None)
-    former = dict(renamed.values())
-    for name, slot in named_servers(old) if former else ():
-        if slot in former:
-            yield (name[0], former[slot]), slot
-    for name, slot in named_servers(old):  # another may have the former name by now
+    """All servers by name, a renamed one by that under which it goes on.
+
+    A name that two have, because another server has got it since, is that of the second one: unless
+    only the first is where the files say.
+    """
+    heirs, holders = MembersOf(new), MembersOf(old)
+    former = {}  # by slot
+    for configured, now in old.renamed():
+        name = name_after_reload(configured, now, heirs[old.backends[now.backend_index].name])
+        if name == configured.name:
+            former[now.slot] = name
+    in_place = []
+    for (backend, _), slot in named_servers(old) if former else ():
         if slot not in former:
-            yield name, slot
+            continue
+        name = former[slot]
+        heir, holder = heirs[backend].get(name), holders[backend].get(name)
+        stands = heir is not None and same_place(heir, old[slot])
+        if stands and holder is not None and not same_place(holder, old[slot]):
+            in_place.append(((backend, name), slot))
+        else:
+            yield (backend, name), slot
+    for named, slot in named_servers(old):
+        if slot not in former:
+            yield named, slot
+    yield from in_place
 
 
 def _names(proxies: Iterable[Proxy]) -> Named:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from proxy.config.loader import load
 from proxy.config.model.settings import Origin
 from proxy.config.outline.kept import LineKeeper
-from proxy.config.outline.outcome import ADDED, Fate, RunningOrder, outcome
+from proxy.config.outline.outcome import ADDED, RENAMED, Fate, RunningOrder, outcome
 from proxy.config.outline.reading import lines_now
 from proxy.config.outline.secrets import hide, hide_in_text
 from proxy.config.outline.sections import sections_of, written
@@ -265,6 +265,40 @@ def test_an_order_about_a_server_with_a_template_holds_as_long_as_that_says_the_
         text = text.replace(old, new)
     ordered = RunningOrder("backend b", *order)
     assert outcome(lines_of(NAMED), lines_of(text), [ordered]).orders == [(ordered, fate)]
+
+
+PAIR = """backend b
+ server s 1.1.1.1:1 weight 3
+ server t 1.1.1.2:1
+"""
+
+
+@pytest.mark.parametrize(
+    ("names", "text", "renamed", "weight"),
+    [
+        (("s", "x"), PAIR, Fate.LOST, Fate.KEPT),  # it goes on by its former name
+        (("s", "x"), PAIR.replace("weight 3", "weight 5"), Fate.LOST, Fate.FILE),
+        (("s", "x"), PAIR.replace("server s", "server x"), Fate.SAID, Fate.KEPT),
+        (("s", "x"), PAIR.replace("s 1.1.1.1", "x 1.1.1.9"), Fate.FILE, Fate.KEPT),
+        (("s", "x"), PAIR + " server x 1.1.1.1:1 weight 4\n", Fate.SAID, Fate.FILE),
+        (("s", "x"), PAIR + " server x 1.1.1.9:1 weight 4\n", Fate.LOST, Fate.KEPT),
+        (("s", "x"), PAIR.replace(" server s", "#server s"), Fate.LOST, Fate.LOST),
+        (("s", "t"), PAIR, Fate.LOST, Fate.KEPT),  # where t has its name
+    ],
+)
+def test_an_order_about_a_renamed_server_holds_by_the_name_under_which_it_goes_on(
+    names: tuple[str, str], text: str, renamed: Fate, weight: Fate
+) -> None:
+    former, name = names
+    order = RunningOrder("backend b", "weight", "3", "9", name)
+    orders = [order, RunningOrder("backend b", RENAMED, former, name, former)]
+    if name == "t":
+        orders.append(RunningOrder("backend b", RENAMED, "t", "s", "t"))
+    found = outcome(lines_of(PAIR), lines_of(text), orders)
+    assert [fate for _, fate in found.orders[:2]] == [weight, renamed]
+    if weight is not Fate.LOST:
+        line = text.splitlines()[found.place(order).line - 1]
+        assert line.split()[1] == (name if renamed in (Fate.SAID, Fate.FILE) else former)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Mapping
 from enum import Enum
 
 import msgspec
-from msgspec.structs import replace
 
 from proxy.config.model.lists import Reference
 from proxy.config.model.settings import Origin
@@ -95,11 +94,14 @@ class Comparison(msgspec.Struct, frozen=True):
     old: dict[SectionKey, OutlinedSection]
     new: dict[SectionKey, OutlinedSection]
     patterns: list[str]  # files of acls and maps with another content, by their titles
+    names: Mapping[tuple[str, str], str] = {}  # in the files, of servers that were renamed
 
     def place(self, order: RunningOrder) -> Origin:
         """Where the files have now what an order is about; else where they had it."""
         section = _section(order, self.new)
-        line = None if section is None else _server_line(section, order.server)
+        now = order.now if order.what == RENAMED else order.server
+        name = order.server if order.what == DELETED else self.names.get((order.section, now), now)
+        line = None if section is None else _server_line(section, name)
         if line is not None:
             return line.origin
         return section.header.origin if section is not None and not order.server else order.origin
@@ -123,16 +125,18 @@ def outcome(
     edited = [name for name, digest in digests.items() if now.get(name, digest) != digest]
     orders = tuple(orders)
     said_before, said_now = _Said(before, orders), _Said(after)
+    renamed = {(each.section, each.now): each for each in orders if each.what == RENAMED}
+    names = {key: _name_after(each, said_before, said_now) for key, each in renamed.items()}
     fates = [
         (
             order,
             _fate_of_entries(order, read.get(order.section), edited)
             if order.what == ENTRIES
-            else _fate(order, said_before, said_now),
+            else _fate(order, said_before, said_now, names),
         )
         for order in orders
     ]
-    return Comparison(differences, fates, before, after, edited)
+    return Comparison(differences, fates, before, after, edited, names)
 
 
 def _fate_of_entries(order: RunningOrder, now: Reference | None, edited: Iterable[str]) -> Fate:
@@ -169,12 +173,19 @@ class _Said:
             for each in orders
             if each.what == ADDED and each.server
         }
+        self._configured = {
+            (each.section, each.now): each.server for each in orders if each.what == RENAMED
+        }
 
     def line(self, order: RunningOrder) -> SourceLine | None:
-        """The line that makes the server of an order."""
+        """The line that made the server of an order."""
+        name = self._configured.get((order.section, order.server), order.server)
+        return self._added.get((order.section, order.server)) or self.named(order, name)
+
+    def named(self, order: RunningOrder, name: str) -> SourceLine | None:
+        """The line that makes the server of this name, in the section of an order."""
         section = _section(order, self.sections)
-        found = None if section is None else _server_line(section, order.server)
-        return found or self._added.get((order.section, order.server))
+        return None if section is None else _server_line(section, name)
 
     def options(self, order: RunningOrder, line: SourceLine) -> tuple[Words, ...]:
         """What an order changes, as the line of its server and those before it say."""
@@ -214,21 +225,43 @@ def _says_where(line: SourceLine) -> list[str]:
     return list(line.words[place : place + 1])
 
 
-def _fate(order: RunningOrder, before: _Said, after: _Said) -> Fate:
+def _name_after(renamed: RunningOrder, before: _Said, after: _Said) -> str:
+    """By which name of the files its server goes on (`name_after_reload` of proxy/members)."""
+    new, former = after.named(renamed, renamed.now), after.named(renamed, renamed.server)
+    if new is not None and (
+        former is None or _is_there(new, before.named(renamed, renamed.server))
+    ):
+        return renamed.now
+    return renamed.server
+
+
+def _is_there(line: SourceLine, former: SourceLine | None) -> bool:
+    return former is not None and _says_where(line) == _says_where(former)
+
+
+def _fate(
+    order: RunningOrder, before: _Said, after: _Said, names: Mapping[tuple[str, str], str]
+) -> Fate:
     section = _section(order, after.sections)
     if not order.server:
         words = tuple(f"{order.what} {order.now}".split())
         said = section is not None and any(line.words == words for line in section.lines)
         return Fate.SAID if said else Fate.LOST
-    return _fate_of_server(order, before, after)
+    if order.what == DELETED:
+        return Fate.LOST if after.named(order, order.server) is not None else Fate.SAID
+    if order.what == RENAMED:
+        line = after.named(order, order.now)
+        if line is None or names[order.section, order.now] != order.now:
+            return Fate.LOST
+        return Fate.SAID if _is_there(line, before.named(order, order.server)) else Fate.FILE
+    name = names.get((order.section, order.server), order.server)
+    return _fate_of_server(order, before, after, after.named(order, name))
 
 
-def _fate_of_server(order: RunningOrder, before: _Said, after: _Said) -> Fate:
-    line = after.line(order)
-    if order.what in (DELETED, RENAMED):
-        renamed = order.what == RENAMED and after.line(replace(order, server=order.now)) is not None
-        is_said = renamed or (order.what == DELETED and line is None)
-        return Fate.SAID if is_said else Fate.LOST
+def _fate_of_server(
+    order: RunningOrder, before: _Said, after: _Said, line: SourceLine | None
+) -> Fate:
+    """Of an order about the server of this line of the files."""
     if line is None:
         return Fate.LOST
     if order.what == ADDED:

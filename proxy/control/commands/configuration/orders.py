@@ -176,7 +176,7 @@ class RunningOrders:
         self.found.append(RunningOrder(*told, origin=server.origin, by=by))
 
     def _renamed(self, proxy: Proxy, configured: Server, server: Server) -> None:
-        by = self._authors.of("set", "server", "name", server.name, what=RENAMED)
+        by = self._authors.of(f"{proxy.name}/{server.name}", what=RENAMED)
         names = (configured.name, server.name, configured.name)
         told = (f"{proxy.kind} {proxy.name}", RENAMED, *names)
         self.found.append(RunningOrder(*told, origin=server.origin, by=by))
