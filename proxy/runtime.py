@@ -160,6 +160,14 @@ class Runtime(msgspec.Struct, frozen=True):
         return bool(named.resolutions or named.addressed or self.state_files)
 
     @property
+    def processes(self) -> dict[int, str]:
+        """The names of those that there are to be, by their positions on the board."""
+        shape = self.segment.shape
+        absent = () if self.has_resolverd else (shape.resolverd_process,)
+        names = enumerate(shape.process_names)
+        return {position: name for position, name in names if position not in absent}
+
+    @property
     def exposed(self) -> tuple[ListeningSocket, ...]:
         """What another program gets that asks for the sockets (`-x`): one of each address."""
         formers = (None, *self.listeners)

@@ -15,6 +15,7 @@ from proxy.control.page.dns import resolution_state
 from proxy.control.page.front import front
 from proxy.control.page.markup import amount, chip, of_limit
 from proxy.control.page.plain import plain
+from proxy.control.page.processes import processes
 from proxy.control.page.rows import last_check
 from proxy.control.page.subject import PageMoment, PageSubject
 from proxy.control.page.things import Things
@@ -113,6 +114,15 @@ def break_checks(world: World, backend: int, count: int) -> None:
         CheckTextWriter(world.segment).publish(server.slot, "<b>", at_ms)
         failed = HealthState(1, 1, 0, CheckStatus.L7STS, 2, 6, 0, 503, 0, 14_900, 1, 1, 0, at_ms)
         world.health.publish(server.slot, failed, changed=True)
+
+
+def test_a_process_that_is_not_needed_is_not_missing(world: World) -> None:
+    assert "resolverd" in "".join(processes(subject_of(world)))
+    alone = World([Proxy("be", 2, "listen", Origin(), servers=(a_server("a", "127.78.9.1", 80),))])
+    told = "".join(processes(subject_of(alone)))
+    assert "control" in told
+    assert "resolverd" not in told
+    alone.close()
 
 
 def test_pages_are_well_formed_and_rows_are_as_wide_as_their_heads(world: World) -> None:

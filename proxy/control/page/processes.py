@@ -17,8 +17,8 @@ def processes(subject: PageSubject) -> list[str]:
     """One row for each child process; of many workers the first."""
     monitor, now = subject.report.monitor, now_ms()
     count = subject.report.runtime.workers
-    names = subject.report.runtime.segment.shape.process_names
-    places = list(range(len(names)))
+    names = subject.report.runtime.processes
+    places = list(names)
     if len(places) > PROCESSES_SHOWN_MAX:
         places = [*places[: PROCESSES_SHOWN_MAX // 2], *places[count:]]
     pieces = [headed_table(PROCESS_COLUMNS, "Processes", "show proc debug; show activity")]

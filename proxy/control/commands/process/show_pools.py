@@ -132,7 +132,7 @@ class ShowPools:
         """What all processes of a generation share."""
         current = self._report.runtime.segment
         old = [each.segment for each in self._report.old.living()]
-        processes = len(current.shape.process_names) + 1
+        processes = len(self._report.runtime.processes) + 1
         for segment in (current, *old):
             name, size = f"segment_{segment.reload_generation}", segment.size
             yield MemoryPool(name, size, 1, size, 1, size, 0, processes)

@@ -80,7 +80,7 @@ class ShowTasks:
                 yield step
         counts["names in DNS"] = named
         running = sum(count.running for count in counts.values())
-        processes = len(self._report.runtime.segment.shape.process_names)
+        processes = len(self._report.runtime.processes)
         yield f"Running tasks: {running} ({processes} processes)\n"
         yield row("function", "places", "running", "paused", "late")
         for name, count in counts.items():
