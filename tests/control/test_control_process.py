@@ -42,6 +42,13 @@ def test_the_heart_beats_and_sigterm_ends_it_at_once() -> None:
         assert os.WTERMSIG(status) == signal.SIGTERM
 
 
+def test_its_own_pid_is_told_before_the_supervisor_has_written_it() -> None:
+    with control_world(small()) as world:
+        world.board.ended(world.segment.shape.control_process)
+        line = world.ask("show proc debug").splitlines()[3].split()
+        assert (line[0], line[6]) == (str(world.pid), "1")
+
+
 def test_a_second_writer_of_admin_records_does_not_start() -> None:
     with control_world(small()) as world:
         second = world.fork()

@@ -6,6 +6,7 @@ pid of an old one that of a worker that still has sessions. `debug` adds columns
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 from proxy import __version__
@@ -56,8 +57,7 @@ class ShowProc:
         master = (runtime.main_pid, "master", f"{tried} [failed: {failed}]")
         yield padded((*master, duration(now - runtime.begun_ms), __version__))
         yield "# workers\n"
-        status = self.report.monitor.board.status
-        pid = status(segment.shape.control_process).pid
+        pid = os.getpid()  # the board has it once the supervisor has had its turn after the fork
         uptime = duration(now - segment.created_ms)
         cells = (pid, "worker", tried - segment.reload_number, uptime, __version__)
         yield padded((*cells, *self.of_this(now)) if debug else cells)
@@ -70,11 +70,11 @@ class ShowProc:
     def of_this(self, now: int) -> tuple[object, ...]:
         """What `debug` adds of the running generation, which may be stopping."""
         segment, status = self.report.runtime.segment, self.report.monitor.board.status
-        count = len(segment.shape.process_names)
+        others = set(range(len(segment.shape.process_names))) - {segment.shape.control_process}
         since_ms, end_ms = segment.stopping_ms, segment.hard_stop_ms
         return (
             segment.reload_generation,
-            sum(status(position).pid != 0 for position in range(count)),
+            1 + sum(status(position).pid != 0 for position in others),
             duration(now - since_ms) if since_ms else "-",
             self.report.monitor.counters.sessions(),
             duration(max(0, end_ms - now)) if end_ms else "-",
