@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from proxy.config.model.sockets import SocketFamily
 from proxy.runtime import ListeningSocket, Runtime
-from shm.client_orders import OPEN, ClientOrdersReader
+from shm.client_orders import OPEN, ClientOrdersReader, ClientOrdersWriter
 
 PAUSABLE = (SocketFamily.IPV4, SocketFamily.IPV6)
 
@@ -43,3 +43,27 @@ def settle_closed(runtime: Runtime) -> None:
     for listening in runtime.listeners:
         if orders.frontend(listening.bind.frontend_index).state != OPEN:
             let_go(listening)
+
+
+def listen_again(runtime: Runtime) -> None:
+    """Listen on sockets that a former generation has closed by order since they were taken over.
+
+    Its control changes nothing any more, that of this one waits at the gate. Raises OSError where
+    another program listens there.
+    """
+    orders = ClientOrdersWriter(runtime.segment)
+    closed = [
+        listening
+        for listening in runtime.listeners
+        if listening.bind.endpoint.family in PAUSABLE and not listens(listening)
+        if orders.frontend(listening.bind.frontend_index).state == OPEN
+    ]
+    for listening in closed:
+        try:
+            listening.socket.listen(listening.backlog)
+        except OSError as error:
+            where = f"{listening.bind.endpoint.host}:{listening.bind.endpoint.port}"
+            raise OSError(error.errno, f"cannot listen again: {error.strerror}", where) from error
+    if closed:
+        orders.announce()  # relays have put aside what did not listen
+        runtime.bells.ring_table()

@@ -15,6 +15,7 @@ import msgspec
 from proxy.config.model.settings import Endpoint, Settings
 from proxy.config.report import render
 from proxy.config.text.messages import Severity
+from proxy.control.pausing import listen_again
 from proxy.log import LogWriter, open_log
 from proxy.log_sockets import close_log_sockets, open_log_sockets
 from proxy.members.table_changes import members_now
@@ -271,6 +272,7 @@ def hand_over(old: Generation | Former, new: Generation) -> Steps[None]:
     What they counted last is seen first by their successors, so no total ever falls.
     """
     handover, (before, after) = new.handover, (old.runtime, new.runtime)
+    listen_again(after)
     if before is None:  # a segment that cannot be read
         return
     assert handover is not None, "nothing to hand over to the first generation"

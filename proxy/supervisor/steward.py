@@ -22,6 +22,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from proxy.builds.succession import WORD_BYTES_MAX, send_word
+from proxy.control.pausing import settle_closed
 from proxy.supervisor.generation import Generation
 from proxy.supervisor.limits import STARTING_TICK_MS, TICK_MS
 from proxy.supervisor.reactor import Reactor
@@ -101,6 +102,7 @@ class Steward:
         elif word == "back" and self.step in (StewardStep.SERVING, StewardStep.GIVING):
             self.step = StewardStep.SERVING
             current.services.revive(now_ms)
+            settle_closed(current.runtime)  # the successor may have listened on all sockets
         elif word == "done":
             self.step = StewardStep.LEAVING
             kept, failed = said["kept"], str(said["failed"])

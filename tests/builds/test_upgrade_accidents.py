@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -134,6 +136,20 @@ def test_no_build_takes_over_once_the_program_is_to_stop(
         goes_on.touch()
         assert edge.program.process.wait(PATIENCE_SECONDS) == 0
         assert DONE not in edge.told
+
+
+def test_a_frontend_that_is_closed_is_still_closed_where_a_build_fails(
+    edge: Edge, installed: Installed
+) -> None:
+    """The build had opened its sockets already, for its workers, which do not come to serve."""
+    edge.program.ask("disable frontend web")
+    dies = 'import sys\nif "-c" not in sys.argv[1:]:\n    run = lambda *_: sys.exit(1)'
+    installed.change("proxy/worker/process.py", dies)
+    edge.reload("upgrade failed")
+    with socket.socket() as client:
+        assert client.connect_ex(edge.target) == errno.ECONNREFUSED
+    assert edge.program.ask("enable frontend web") == "\n"
+    assert who_answers(edge.target)
 
 
 @pytest.mark.parametrize("broken", ["bind {taken}", "unknown word"])

@@ -35,7 +35,7 @@ listen edge
 
 
 class Edge(NamedTuple):
-    """A program with two servers, which say who they are."""
+    """A program with two servers, of which each says its name."""
 
     program: Program
     port: int

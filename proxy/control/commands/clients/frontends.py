@@ -76,6 +76,20 @@ class Frontends:
         self.runtime.bells.ring_table()
         return self.in_force
 
+    def close(self, proxy: Proxy) -> bool:
+        """Let go of the sockets, once relays go by the order.
+
+        False where another one has opened the frontend meanwhile; raises CommandError where the
+        sockets are a successor's by now, which goes by the files.
+        """
+        assert proxy.frontend_index is not None
+        self.refuse()
+        if self.writer.frontend(proxy.frontend_index).state == OPEN:
+            return False
+        for listening in self.sockets_of(proxy):
+            let_go(listening)
+        return True
+
     def sockets_of(self, proxy: Proxy) -> list[ListeningSocket]:
         """The sockets of a frontend."""
         assert proxy.frontend_index is not None
@@ -91,9 +105,8 @@ class Frontends:
             yield Feedback("All sockets are already disabled.", LogLevel.NOTICE)
         else:
             yield self.order(proxy, PAUSED)
-            for listening in self.sockets_of(proxy):
-                let_go(listening)
-            self.runtime.log(LogLevel.WARNING, f"Paused {_title(proxy)}.")
+            if self.close(proxy):
+                self.runtime.log(LogLevel.WARNING, f"Paused {_title(proxy)}.")
 
     def enable(self, words: list[str], _level: Level) -> Answer:
         """`enable frontend <frontend>`."""
@@ -116,8 +129,7 @@ class Frontends:
             yield Feedback("Frontend was already shut down.", LogLevel.NOTICE)
             return
         yield self.order(proxy, SHUT)
-        for listening in self.sockets_of(proxy):
-            let_go(listening)
+        self.close(proxy)
         sessions = self.report.monitor.frontend_counters(proxy)["connections_total"]
         behind = 0
         if proxy.backend_index is not None:
