@@ -1,4 +1,4 @@
-"""By whom an order was given is told of the server that it was about, by whatever name then."""
+"""The author of an order is told of the server that it was about, by whatever name then."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ class Authors:
 
 
 def _orders(ring: EventRing, directory: Directory) -> Iterator[_Order]:
-    names = _Names()
+    names = _NamesMeant()
     for event in sorted(EventReader(ring).events(), key=lambda each: -each.sequence):
         again = _AGAIN.fullmatch(event.text)
         if again is not None:
@@ -63,7 +63,7 @@ def _orders(ring: EventRing, directory: Directory) -> Iterator[_Order]:
         yield _Order(tuple(now), changes, by)
 
 
-class _Names:
+class _NamesMeant:
     """Which server a name meant, at an event after which all were seen already."""
 
     def __init__(self) -> None:
