@@ -234,6 +234,8 @@ def test_the_address_has_all_of_the_view() -> None:
     assert (view.scope, view.sort, view.page, view.refresh) == ("a&b", "rate", 3, 0)
     assert (view.clock_minutes(), view.words) == (425, frozenset({"csv"}))
     assert parse(page, "/haproxy?stats" + view.target().removeprefix(page.uri)).scope == "a&b"
+    longest = f"{'b' * 255}/{'s' * 255}"  # as orders may name them
+    assert parse(page, view._replace(server=longest).target()).server == longest
     assert view.link(sort="name") == "/haproxy?stats&amp;scope=a%26b&amp;sort=name&amp;at=7:05"
     for odd in ("page=-1", "page=99999999999", "sort=<b>", "at=25:00", "refresh=x"):
         found = parse(page, f"/haproxy?stats&{odd}")

@@ -17,7 +17,7 @@ from proxy.config.model.http import StatsPage
 REFRESH_SECONDS_MIN = 2
 REFRESH_SECONDS_MAX = 86_400
 SORTS = ("trouble", "name", "rate")
-TEXT_MAX = 256  # characters of a value
+TEXT_MAX = 256  # characters of a value that is no name, which stands in every link
 NUMBER = re.compile(r"[0-9]{1,6}")
 TIME = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])")
 
@@ -78,7 +78,7 @@ def parse(page: StatsPage, target: str) -> View:
     for piece in re.split("[;?&]", target[len(page.uri) :]):
         key, equals, value = piece.partition("=")
         if equals:
-            values[key] = unquote_plus(value)[:TEXT_MAX]
+            values[key] = unquote_plus(value)
         elif key:
             words.add(key)
     refresh = _number(values.get("refresh"), page.refresh_seconds or 0)
@@ -86,7 +86,7 @@ def parse(page: StatsPage, target: str) -> View:
     return View(
         page.uri,
         frozenset(words),
-        scope=values.get("scope", ""),
+        scope=values.get("scope", "")[:TEXT_MAX],
         sort=sort if sort in SORTS else SORTS[0],
         refresh=0 if "norefresh" in words else _period(refresh),
         page=max(1, _number(values.get("page"), 1)),
@@ -94,7 +94,7 @@ def parse(page: StatsPage, target: str) -> View:
         backend=values.get("backend", ""),
         server=values.get("server", ""),
         name=values.get("name", ""),
-        told=values.get("told", ""),
+        told=values.get("told", "")[:TEXT_MAX],
     )
 
 
