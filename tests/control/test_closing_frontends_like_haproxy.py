@@ -262,6 +262,8 @@ def test_orders_survive_workers_and_control_and_a_reload_returns_to_the_file(
             assert {who_answers(fe) for _ in range(8)} == {"127.0.0.1"}
             told = "This frontend serves statistics: it cannot be disabled while running.\n\n"
             assert program.ask("disable frontend page") == told
+            opened = "All sockets are already enabled.\n\n"
+            assert program.ask("enable frontend page") == opened
             program.ask("disable frontend fe;shutdown frontend limited")
             with socket.socket() as other:
                 other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

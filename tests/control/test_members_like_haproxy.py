@@ -236,6 +236,14 @@ def test_nobody_waits_for_a_name_in_an_address_of_checks(both: Both) -> None:
     assert "'localhost' is not resolved while running: write its address" in ours
 
 
+def test_the_owner_of_an_id_is_named(both: Both) -> None:
+    ours = both.programs["millrace"]
+    ours.ask("add server turns/first 127.0.0.1:1 id 88")
+    told = "custom id 88 already used by 'server first', which was added at run time."
+    assert told in ours.ask("add server turns/second 127.0.0.1:1 id 88")
+    assert ours.ask("del server turns/first").startswith("Server deleted.")
+
+
 def test_a_server_comes_takes_its_share_and_goes(both: Both) -> None:
     both.agree("turns")
     both.same("add server turns/n1 127.0.0.1:{s3} weight 14", "New server registered.")

@@ -57,10 +57,10 @@ class Frontends:
             Command(("shutdown", "frontend"), where, "stop it until a reload", admin, self.stop),
         ]
 
-    def find(self, words: list[str]) -> tuple[Proxy, int]:
+    def find(self, words: list[str], *, closes: bool = True) -> tuple[Proxy, int]:
         """The frontend of an order, and where it stands; raises CommandError."""
         proxy = find_frontend(self.report, words)
-        if proxy.http is not None:
+        if closes and proxy.http is not None:
             raise CommandError(SERVES_STATISTICS)
         assert proxy.frontend_index is not None
         if any(listening.socket.fileno() < 0 for listening in self.sockets_of(proxy)):
@@ -110,7 +110,7 @@ class Frontends:
 
     def enable(self, words: list[str], _level: Level) -> Answer:
         """`enable frontend <frontend>`."""
-        proxy, state = self.find(words)
+        proxy, state = self.find(words, closes=False)
         if state == SHUT:
             raise CommandError("Frontend was previously shut down, cannot enable.")
         if state == OPEN:

@@ -146,8 +146,10 @@ class MemberOrders:
             return number
         owner = directory.server_numbered(proxy, number)
         if owner is not None:
-            where = f"{owner.origin.file}:{owner.origin.line} ('server {owner.name}')"
-            raise CommandError(f"'id' : custom id {number} already used at {where}.")
+            where = f"at {owner.origin.file}:{owner.origin.line} ('server {owner.name}')"
+            if owner.added:
+                where = f"by 'server {owner.name}', which was added at run time"
+            raise CommandError(f"'id' : custom id {number} already used {where}.")
         return number
 
     def refuse(self) -> None:
