@@ -63,7 +63,10 @@ cdef class ClientOrdersReader:
 
 
 cdef class ClientOrdersWriter(ClientOrdersReader):
-    """Writes orders: control only. Ring the relays afterwards."""
+    """Writes orders: control; the supervisor may `announce` before that of a generation begins.
+
+    Ring the relays afterwards.
+    """
 
     def order_process(self, limits: ProcessLimits, accept_rate: int | None) -> None:
         """Replace the limits of the process; `accept_rate` is what they add up to."""
