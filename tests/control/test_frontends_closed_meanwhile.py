@@ -85,12 +85,11 @@ def edge(tmp_path: Path) -> Iterator[Edge]:
 
 def test_an_order_that_waits_closes_nothing_that_another_has_opened(edge: Edge) -> None:
     _, slow = edge.program.children()["worker"]
-    os.kill(slow, signal.SIGSTOP)  # an order waits for it
     with ThreadPoolExecutor(1) as pool:
-        closing = pool.submit(edge.program.ask, "disable frontend web")
-        wait_for(lambda: edge.state != "OPEN", PATIENCE_SECONDS, "the order")
-        assert edge.program.ask("enable frontend web") == "\n"
-        os.kill(slow, signal.SIGCONT)
+        with edge.program.stand_still(slow):  # an order waits for it
+            closing = pool.submit(edge.program.ask, "disable frontend web")
+            wait_for(lambda: edge.state != "OPEN", PATIENCE_SECONDS, "the order")
+            assert edge.program.ask("enable frontend web") == "\n"
         closing.result()
     assert edge.state == "OPEN"
     assert who_answers(edge.target)
