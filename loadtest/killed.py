@@ -55,20 +55,37 @@ def kill_again_and_again(
     return gaps
 
 
-def kill_beside_others(instance: Instance, front: HostPort, kills: int) -> list[float]:
-    """The longest milliseconds that a client waited after each kill of one worker of several."""
-    longest = []
+def kill_beside_others(
+    instance: Instance,
+    front: HostPort,
+    kills: int,
+    traffic: Callable[[], AbstractContextManager[object]],
+) -> tuple[list[float], list[float]]:
+    """The longest milliseconds that a client waited before and after the kill of one of several.
+
+    A list for before and one for after, with an entry for each kill, `traffic` going on around it.
+    Raises ProgramFailedError when a client is not served.
+    """
+    before, after = [], []
     for number in range(kills):
         if number:
             _renew(instance)
-        instance.settle(SETTLE_SECONDS)
-        os.kill(workers(instance.pid)[0], signal.SIGKILL)
-        waits = []
-        for _ in range(BESIDE_CLIENTS):
-            began = time.monotonic()
-            waits.append(_served(front, began) - began)
-        longest.append(max(waits) * 1000)
-    return longest
+        with traffic():
+            instance.settle(SETTLE_SECONDS)
+            victim = workers(instance.pid)[0]
+            before.append(_longest_wait(front))
+            os.kill(victim, signal.SIGKILL)
+            after.append(_longest_wait(front))
+    return before, after
+
+
+def _longest_wait(front: HostPort) -> float:
+    """Milliseconds that the slowest of the clients took."""
+    waits = []
+    for _ in range(BESIDE_CLIENTS):
+        began = time.monotonic()
+        waits.append(_served(front, began) - began)
+    return max(waits) * 1000
 
 
 def workers(root: int) -> list[int]:

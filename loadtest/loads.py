@@ -25,7 +25,7 @@ from loadtest.process_loads import PROCESS_LOADS
 from loadtest.programs import DNS_PROGRAMS, Setup
 from loadtest.propagation import answer_anew, scripted_nameserver
 from loadtest.resolving import resolve_names
-from loadtest.rule_loads import RULE_LOADS
+from loadtest.rule_loads import RULE_LOADS, TRACKED
 from loadtest.session_loads import SESSION_LOADS
 from loadtest.site import Site, idle_connections
 from loadtest.table_loads import TABLE_LOADS
@@ -46,6 +46,7 @@ from loadtest.traffic import (
 from loadtest.waiting import WAITING_LOADS
 
 SETTLE_SECONDS = 1.0
+IDLE_CONNECTIONS = 6_000
 STARTED_SECONDS = 4.0  # after which nothing of a start goes on
 REST_TIMES = 3  # as long as other loads
 RESIDENT_SERVERS = 10
@@ -91,7 +92,7 @@ def checks(instance: Instance, _site: Site, seconds: int) -> Sample:
 
 def idle(instance: Instance, site: Site, _seconds: int) -> Sample:
     """Userspace memory per established connection without traffic."""
-    count = idle_connections(site)
+    count = idle_connections(site, IDLE_CONNECTIONS)
     instance.settle(SETTLE_SECONDS)
     before = tree_private_bytes(instance.pid)
     with hold_connections(site.idle, count):
@@ -217,6 +218,13 @@ LOADS = (
     Load("bulk1r", "bulk, one stream down", at_once(bulk_download)),
     Load("bulk8", "bulk, eight streams", at_once(bulk_eight)),
     Load("idle", "idle connection", at_once(idle)),
+    Load(
+        "idletracked",
+        "idle connection, tracked",
+        at_once(idle),
+        Setup(idle_rules=TRACKED),
+        programs=DNS_PROGRAMS,
+    ),
     Load(
         "resident",
         "at rest, 2 workers, 10 servers",

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from statistics import median
+from statistics import median, median_high
 
 from loadtest.instance import Instance
 from loadtest.killed import kill_again_and_again, kill_beside_others
@@ -39,25 +39,41 @@ def killed_idle(instance: Instance, site: Site, seconds: int) -> Sample:
 
 def killed_busy(instance: Instance, site: Site, seconds: int) -> Sample:
     """The same during a closed loop of 64 connections, which all reconnect at once."""
-    command = wrk_command(site, BUSY_SECONDS_MAX, WRK_CONNECTIONS, ())
-
-    def traffic() -> AbstractContextManager[object]:
-        return running(command, site.load_cores, subprocess.DEVNULL)
-
-    return _gaps(
-        kill_again_and_again(instance, site.web.front, KILLS_PER_SECOND * seconds, traffic)
-    )
+    kills = KILLS_PER_SECOND * seconds
+    return _gaps(kill_again_and_again(instance, site.web.front, kills, _closed_loop(site)))
 
 
 def killed_beside(instance: Instance, site: Site, seconds: int) -> Sample:
-    """The longest wait of any client after one of several workers was killed."""
-    return _gaps(kill_beside_others(instance, site.web.front, KILLS_BESIDE_PER_SECOND * seconds))
+    """The longest wait of any client after one of several workers was killed, at rest."""
+    return _beside(instance, site, seconds, nullcontext)
+
+
+def killed_beside_busy(instance: Instance, site: Site, seconds: int) -> Sample:
+    """The same during a closed loop of 64 connections, of which half reconnect at once."""
+    return _beside(instance, site, seconds, _closed_loop(site))
+
+
+def _beside(
+    instance: Instance,
+    site: Site,
+    seconds: int,
+    traffic: Callable[[], AbstractContextManager[object]],
+) -> Sample:
+    kills = KILLS_BESIDE_PER_SECOND * seconds
+    before, after = kill_beside_others(instance, site.web.front, kills, traffic)
+    return {**_gaps(after), "before_p50_ms": median_high(before)}
+
+
+def _closed_loop(site: Site) -> Callable[[], AbstractContextManager[object]]:
+    """What starts it, once for each kill."""
+    command = wrk_command(site, BUSY_SECONDS_MAX, WRK_CONNECTIONS, ())
+    return lambda: running(command, site.load_cores, subprocess.DEVNULL)
 
 
 def _gaps(gaps_ms: list[float]) -> Sample:
     gaps_ms = sorted(gaps_ms)
     return {
-        "gap_p50_ms": gaps_ms[len(gaps_ms) // 2],
+        "gap_p50_ms": median_high(gaps_ms),
         "gap_p99_ms": gaps_ms[min(len(gaps_ms) - 1, int(0.99 * len(gaps_ms)))],
         "units": len(gaps_ms),
     }
@@ -97,6 +113,14 @@ PROCESS_LOADS = (
         "killed2",
         "a killed worker of two",
         at_once(killed_beside),
+        Setup(workers=2),
+        programs=ONLY,
+        brief=False,
+    ),
+    Load(
+        "killed2busy",
+        "a killed worker of two, under load",
+        at_once(killed_beside_busy),
         Setup(workers=2),
         programs=ONLY,
         brief=False,

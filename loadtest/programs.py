@@ -55,6 +55,7 @@ class Setup:
     balance: str = "roundrobin"
     access_log: bool = False  # `option tcplog`, to the site's syslog address
     rules: tuple[str, ...] = ()  # lines of the first section, a frontend with clients
+    idle_rules: tuple[str, ...] = ()  # of the section of the idle connections
     lists: int = 0  # rules with a list of networks each, none of which has the client
     networks: int = NETWORKS  # lines of each
     mapped: int = 0  # names in the map that chooses a backend by a ClientHello
@@ -146,6 +147,8 @@ def haproxy_configuration(site: Site, setup: Setup, folder: Path) -> str:
             lines.append("    option httpchk GET /")
         if service is site.web:
             lines += [f"    {line}" for line in _rules(site, setup, folder)]
+        if service is site.idle:
+            lines += [f"    {line}" for line in setup.idle_rules]
         for number, server in enumerate(_servers(service, site, setup), 1):
             places = setup.server_places if service is site.web else 0
             limit = f" maxconn {places}" if places else ""

@@ -26,6 +26,7 @@ from loadtest.traffic import Sample, keepalive
 
 ANSWER_SECONDS = 30.0
 READ_BYTES = 1 << 20
+LISTED_SESSIONS = 4_000
 BETWEEN_SECONDS = 0.1  # two listings
 
 
@@ -38,7 +39,7 @@ def beside_listings(*, listed: bool) -> Prepare:
         with built_generator(site, "pacer") as pacer:
 
             def run(instance: Instance, site: Site, seconds: int) -> Sample:
-                with hold_connections(site.idle, idle_connections(site)):
+                with hold_connections(site.idle, idle_connections(site, LISTED_SESSIONS)):
                     if not listed:
                         return pace(instance, site, seconds, pacer, rate)
                     with operator(instance) as times:

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 DESCRIPTORS_MAX = 20_000
 RESERVED_DESCRIPTORS = 400  # for listeners, pipes, logs and the like of a proxy or of the harness
 WEB_SERVERS = 4
-IDLE_CONNECTIONS_MAX = 4_000
 ZONE = "load.test"  # the zone of the names to resolve
 NAMES_SECTION = "fleet"  # the `resolvers` section that resolves them
 PROBE_NAME = f"probe.{ZONE}"  # the name whose address changes
@@ -114,9 +113,9 @@ def idle_address(site: Site, number: int) -> HostPort:
     return HostPort(f"127.114.{number >> 8}.{number & 0xFF}", site.living_port)
 
 
-def idle_connections(site: Site) -> int:
-    """The connections of the idle load; the harness has both ends of each."""
-    return min(IDLE_CONNECTIONS_MAX, site.sessions_max - RESERVED_DESCRIPTORS)
+def idle_connections(site: Site, wanted: int) -> int:
+    """As many idle connections as descriptors allow; the harness has both ends of each."""
+    return min(wanted, site.sessions_max - RESERVED_DESCRIPTORS)
 
 
 def _free(host: str) -> HostPort:
