@@ -14,7 +14,9 @@ process with status 1: the supervisor has a fresh one in milliseconds.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
+import resource
 import signal
 import threading
 import traceback
@@ -41,6 +43,7 @@ from shm.states import ProcessCommand, ProcessState
 
 TICK_SECONDS = 0.7  # heartbeat and look around; the supervisor calls 4 missed ones stale
 READY_POLL_SECONDS = 0.001  # while the relay thread starts: a killed worker is missed meanwhile
+TABLE_DESCRIPTORS_MAX = 32_768  # that have room from the start: 260 KiB of the kernel's memory
 
 
 class RelayThread(Protocol):
@@ -83,6 +86,7 @@ def run(runtime: Runtime, worker: int) -> NoReturn:
 
     Raises SecondWriterError while a former worker of this number still lives.
     """
+    _grow_table(runtime.segment.fd)
     take_role(runtime.segment.fd, HEALTH_WRITER + worker)
     status = 1
     try:
@@ -90,6 +94,18 @@ def run(runtime: Runtime, worker: int) -> NoReturn:
     except Exception:
         runtime.log(LogLevel.CRIT, f"worker {worker} failed: {traceback.format_exc()}")
     os._exit(status)
+
+
+def _grow_table(descriptor: int) -> None:
+    """Let the kernel make its table of descriptors as large as it may become, by a copy of one.
+
+    Once threads share the table, each growth of it (at 64 descriptors, at twice as many, and so on)
+    waits for a grace period of RCU: no client would be served for 5 to 10 ms.
+    """
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    highest = min(limit, TABLE_DESCRIPTORS_MAX) - 1
+    with suppress(OSError):  # no memory: the table grows when it has to
+        os.close(fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, highest))
 
 
 class Worker:

@@ -139,6 +139,29 @@ def test_a_reload_raises_the_limit_for_more_sessions(tmp_path: Path) -> None:
         assert int(info(program)["Ulimit-n"]) < 1_000
 
 
+@pytest.mark.slow
+def test_no_session_waits_for_the_kernel_s_table_to_grow(tmp_path: Path) -> None:
+    """In its first workers and in the successor of a killed one."""
+    bind = f"bind {HOST}:{free_port()}"
+    with Program(tmp_path, configuration("nbthread 2\n    maxconn 5000", bind)) as program:
+        wait_for(lambda: tables(program) == 2, SECONDS, "both have the whole table")
+        first, second = program.children()["worker"]
+        os.kill(first, signal.SIGKILL)
+        wait_for(lambda: first not in program.children()["worker"], SECONDS, "one has ended")
+        wait_for(lambda: tables(program) == 2, SECONDS, "its successor has it, too")
+        assert second in program.children()["worker"]
+
+
+def tables(program: Program) -> int:
+    """How many workers have a table of descriptors that is as large as their limit."""
+    count = 0
+    for pid in program.children().get("worker", []):
+        with suppress(OSError):
+            status = Path(f"/proc/{pid}/status").read_text()
+            count += int(status.partition("FDSize:")[2].split()[0]) >= limit_of(pid) > 10_000
+    return count
+
+
 def maxconn(program: Program) -> str:
     with suppress(OSError):
         return info(program).get("Maxconn", "")
