@@ -4,7 +4,7 @@ The relay writes its row through inline functions (segment.pxd); resolverd bumps
 counters through `NameserverTable`. Field names are those of the structs in rows.pxd. Gauges
 named `sessions`, `queued`, `pipes_*` and `buffer_bytes` are sums like counters; `*_max` and
 `last_*` are the largest of the rows, which for a maximum of concurrent sessions is a lower bound.
-`queue_ticket`, `gauged`, `hinted` and `rate` of a row are for the relays only.
+`queue_ticket`, `gauged` and `hinted` of a row are for the relays only.
 """
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
@@ -127,7 +127,7 @@ cdef class CounterReader:
         return named(self.segment.view.resolutions[resolution])
 
 
-OF_RELAYS = ("queue_ticket", "gauged", "hinted", "rate")  # of one row; a sum of them means nothing
+OF_RELAYS = ("queue_ticket", "gauged", "hinted")  # of one row; a sum of them means nothing
 GAUGES = ("sessions", "pipes_used", "pipes_free", "buffer_bytes", "queued")
 MEND_TRIES = 100  # looks at one hint: each takes less than a microsecond
 

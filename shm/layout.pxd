@@ -46,19 +46,20 @@
 #   SHARED       slots x ServerShared, (1 + frontends) x FrontendShared, binds x Waited
 #                                              shared words: who waits for a certain server, and
 #                                              whose listeners a limit has stopped: of the process,
-#                                              of frontends, of bind addresses
+#                                              of frontends, of bind addresses; and sessions by
+#                                              second (rates.pxd)
 #
 # Shared words are the only ones that more than one process writes, all by fetch_add, and all
 # correct without repair when a writer dies: Header.table_generation, BackendShared.tickets,
 # BackendShared.generation, BackendShared.queue_tickets, PLACES, Journal.head (an entry is written
 # by the process that drew its position; until then readers read every slot). TURNS only grow, by
-# compare and exchange. HINTS are approximate: the supervisor subtracts the share that a dead
-# worker's row names, and mends a hint that the worker was changing (hint_step in segment.pxd,
-# mend_hints in counters.pyx); a block's word is bumped after its hint. Each bit of a Waited has one
-# writer: a worker, and the supervisor after its death. BackendShared.freed is a hint that any
-# worker stores. A VariableCell.current is changed by compare and exchange (variables.pxd).
-# Header.orders_generation and BackendShared.limited have one writer at a time: the supervisor
-# before the first fork, then control.
+# compare and exchange. Counts by second are changed likewise (rates.pxd). HINTS are approximate:
+# the supervisor subtracts the share that a dead worker's row names, and mends a hint that the
+# worker was changing (hint_step in segment.pxd, mend_hints in counters.pyx); a block's word is
+# bumped after its hint. Each bit of a Waited has one writer: a worker, and the supervisor after its
+# death. BackendShared.freed is a hint that any worker stores. A VariableCell.current is changed by
+# compare and exchange (variables.pxd). Header.orders_generation and BackendShared.limited have one
+# writer at a time: the supervisor before the first fork, then control.
 #
 # Beside the segment there are the gauges (gauges.pxd): memory that generations share.
 #
@@ -72,7 +73,7 @@ cdef enum:
     OWNER_CLOSES = 0x80000000  # in the owner's word of a socket
 
 cdef enum:
-    LAYOUT_VERSION = 21
+    LAYOUT_VERSION = 22
     AREAS = 30
     HINT_BLOCK_SLOTS = 64  # neighbouring hints with one word that counts their changes
     WAITED_WORDS = 4  # a bit for each worker: WORKERS_MAX of shape.py
@@ -181,7 +182,8 @@ cdef struct BackendShared:
     uint64_t spare[2]
     # a line that every session writes which takes a turn
     uint64_t tickets  # shared word: the next position of the round robin
-    uint64_t alone[7]
+    uint64_t came[2]  # shared words: sessions by second (rates.pxd); counted where a rule asks
+    uint64_t alone[5]
     # a line of those that wait
     uint64_t queue_tickets  # shared word: the last ticket drawn by a queued session
     uint64_t freed  # the slot, + 1, of which a place came free last while one waited; any process's
@@ -192,14 +194,18 @@ cdef struct ServerShared:
     Waited waited  # for this server and no other
     uint64_t errors_in_row  # shared word: failed connects since the last success (observe)
     uint64_t sessions_seen  # as of a backend
-    uint64_t spare[2]
+    uint64_t came[2]  # likewise
 
 cdef struct FrontendShared:  # or of the process
     Waited places  # who has listeners stopped at its maxconn
     Waited rate  # and at its rate
     uint64_t sessions_seen  # as of a backend
     uint64_t ahead_asked  # of the process: +1 when a worker wants places that others took ahead
-    uint64_t alone[6]
+    uint64_t came[2]  # as of a backend
+    uint64_t alone[4]
+    # a line that is written for each client where the rate is limited
+    uint64_t passed[2]  # shared words: sessions that were let in, by second (rates.pxd)
+    uint64_t alone_too[6]
 
 cdef struct ClientOrders:  # what an operator has ordered of how clients get in
     # a limit is its number + 1; 0: as configured

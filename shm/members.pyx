@@ -316,6 +316,12 @@ def is_published(Segment segment, uint32_t backend) -> bool:
     return load_acquire(&segment.view.backends[backend].unpublished) == 0
 
 
+cdef void seconds_zero(uint64_t *seconds) noexcept:
+    """A rate in which no worker counts any more: what has its place next begins at 0."""
+    store_relaxed(&seconds[0], 0)
+    store_relaxed(&seconds[1], 0)
+
+
 def empty_backend_row(Segment segment, uint32_t worker, uint32_t backend) -> bool:
     """Zero what the worker has counted of a backend; False while it has a session there.
 
@@ -327,6 +333,7 @@ def empty_backend_row(Segment segment, uint32_t worker, uint32_t backend) -> boo
     if counters.sessions or counters.queued:
         return False
     memset(counters, 0, sizeof(BackendCounters))
+    seconds_zero(&segment.view.backends[backend].came[0])
     return True
 
 
@@ -343,5 +350,6 @@ def empty_row(Segment segment, uint32_t worker, uint32_t slot) -> bool:
     gauged = counters.gauged  # its cell stays its own
     memset(counters, 0, sizeof(ServerCounters))
     counters.gauged = gauged
+    seconds_zero(&segment.view.servers_shared[slot].came[0])
     store_relaxed(&segment.view.servers_shared[slot].errors_in_row, 0)
     return True

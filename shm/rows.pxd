@@ -1,10 +1,9 @@
 # The counters of a worker: the structs of one row of the segment.
 #
 # A row is WorkerCounters, then one FrontendCounters for each frontend, one BackendCounters for
-# each backend, one ServerCounters for each slot, one RateWindow for the process and one for each
-# frontend (counted where a rate is limited), one StopTickets likewise, and one BindCounters for
-# each bind address; rows start on a page, and end with one RuleCounter for each rule, the first one
-# last. segment.pxd has the address of each part.
+# each backend, one ServerCounters for each slot, one StopTickets for the process and one for each
+# frontend, and one BindCounters for each bind address; rows start on a page, and end with one
+# RuleCounter for each rule, the first one last. segment.pxd has the address of each part.
 
 from libc.stdint cimport uint64_t
 
@@ -40,14 +39,8 @@ cdef struct FrontendCounters:
     uint64_t denied_sessions
     uint64_t denied_requests
     uint64_t denied_responses
-    uint64_t rate[2]  # a RateWindow of sessions; counted where a rule asks
     uint64_t failed_requests  # clients that broke off while rules waited for their bytes
-    uint64_t spare[2]
-
-cdef struct RateWindow:
-    # sessions accepted in a second and in the one before, at index `second % 2`: the second of
-    # CLOCK_MONOTONIC (high half) and the count (low half)
-    uint64_t seconds[2]
+    uint64_t spare[4]
 
 cdef struct BackendCounters:
     uint64_t sessions_total
@@ -77,9 +70,8 @@ cdef struct BackendCounters:
     uint64_t queue_time_sum_ms  # over sessions that connected
     uint64_t queue_time_max_ms
     uint64_t denied_responses
-    uint64_t rate[2]  # likewise
     uint64_t denied_requests
-    uint64_t spare[2]
+    uint64_t spare[4]
 
 cdef struct ServerCounters:
     uint64_t sessions_total
@@ -111,8 +103,7 @@ cdef struct ServerCounters:
     uint64_t gauged  # 1: the worker's cell in the gauges has the sessions, too
     uint64_t hinted  # gauge: twice its sessions in the hint; odd while a step is under way
     uint64_t denied_responses
-    uint64_t rate[2]  # as of a backend
-    uint64_t spare[9]
+    uint64_t spare[11]
 
 cdef struct StopTickets:  # gauges: the lowest of the worker's listeners stopped at a limit; or 0
     uint64_t places

@@ -13,8 +13,8 @@ from shm.members cimport MemberLine, MembersHeader
 from shm.records cimport Agent, Latch, NameLatch, SlotStatic
 from shm.resolution_records cimport Mailbox, NameserverCounters, ResolutionRecord, SectionHistograms
 from shm.rows cimport (
-    BackendCounters, BindCounters, FrontendCounters, RateWindow, RuleCounter, ServerCounters,
-    StopTickets, WorkerCounters)
+    BackendCounters, BindCounters, FrontendCounters, RuleCounter, ServerCounters, StopTickets,
+    WorkerCounters)
 from shm.variable_records cimport VariableCell, VariableCopy, VariablesHeader
 
 cdef enum:
@@ -125,14 +125,9 @@ cdef inline void place_freed(const View *view, uint32_t slot) noexcept nogil:
     fetch_add(&view.place_changes[slot // PLACE_BLOCK_SLOTS], 1)
 
 
-cdef inline RateWindow *rate_windows(const View *view, uint32_t row) noexcept nogil:
-    """The window of the process; behind it, those of the frontends."""
-    return <RateWindow *>server_counters(view, row, view.header.slots)
-
-
 cdef inline StopTickets *stop_tickets(const View *view, uint32_t row) noexcept nogil:
     """The tickets of the process's limits; behind them, those of the frontends."""
-    return <StopTickets *>(rate_windows(view, row) + 1 + view.header.frontends)
+    return <StopTickets *>server_counters(view, row, view.header.slots)
 
 
 cdef inline BindCounters *bind_counters(

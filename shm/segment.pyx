@@ -32,8 +32,8 @@ from shm.records cimport (
 from shm.resolution_records cimport (
     Inquiry, Mailbox, NameserverCounters, ResolutionRecord, SectionHistograms)
 from shm.rows cimport (
-    BackendCounters, BindCounters, FrontendCounters, RateWindow, RuleCounter, ServerCounters,
-    StopTickets, WorkerCounters)
+    BackendCounters, BindCounters, FrontendCounters, RuleCounter, ServerCounters, StopTickets,
+    WorkerCounters)
 from shm.variable_records cimport ProcessValue, VariableCell, VariableCopy, VariablesHeader
 
 from shm.shape import WORKERS_MAX
@@ -56,7 +56,7 @@ def check_sizes() -> None:
         "BackendShared": (sizeof(BackendShared), 192),
         "Waited": (sizeof(Waited), WORKERS_MAX // 8),
         "ServerShared": (sizeof(ServerShared), 64),
-        "FrontendShared": (sizeof(FrontendShared), 128),
+        "FrontendShared": (sizeof(FrontendShared), 192),
         "ClientOrders": (sizeof(ClientOrders), 64),
         "Latch": (sizeof(Latch), 128),
         "SlotRecord": (sizeof(SlotRecord), 56),
@@ -74,7 +74,6 @@ def check_sizes() -> None:
         "Mailbox": (sizeof(Mailbox), 704 + 65_536),
         "WorkerCounters": (sizeof(WorkerCounters), 640),
         "FrontendCounters": (sizeof(FrontendCounters), 128),
-        "RateWindow": (sizeof(RateWindow), 16),
         "StopTickets": (sizeof(StopTickets), 32),
         "BindCounters": (sizeof(BindCounters), 32),
         "RuleCounter": (sizeof(RuleCounter), 8),
@@ -145,7 +144,7 @@ def row_bytes(shape) -> int:
         + shape.frontends * sizeof(FrontendCounters)
         + shape.backends * sizeof(BackendCounters)
         + shape.slots * sizeof(ServerCounters)
-        + (1 + shape.frontends) * (sizeof(RateWindow) + sizeof(StopTickets))
+        + (1 + shape.frontends) * sizeof(StopTickets)
         + shape.binds * sizeof(BindCounters)
         + shape.rules * sizeof(RuleCounter)
     )

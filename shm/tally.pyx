@@ -5,13 +5,14 @@ it comes, the last of it when they have ended. All methods work on a range, so t
 can serve other events in between. Also copies the counters of resolverd.
 """
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
 from shm.atomics cimport load_relaxed, store_relaxed
 from shm.members cimport is_of_file
 from shm.resolution_records cimport NameserverCounters, ResolutionRecord
+from shm.rates cimport rate_add
 from shm.rows cimport (
     BackendCounters, FrontendCounters, RuleCounter, ServerCounters, WorkerCounters)
 from shm.segment cimport (
@@ -191,6 +192,22 @@ cdef class Tally:
                 elif rules[number][word] == WORD_SUM and total[word] > was[word]:
                     store_relaxed(&target[word], target[word] + (total[word] - was[word]))
                     was[word] = total[word]
+
+
+def carry_rates(Segment old, Segment new, object pairs, int64_t now_ms) -> None:
+    """Count sessions that old workers have let in against limited rates of new ones, too.
+
+    Of the process, and of frontends by (old, new) index; once, right before the old ones stop.
+    """
+    cdef uint32_t before, after
+    rate_add(
+        &new.view.frontends_shared.passed[0], &old.view.frontends_shared.passed[0], now_ms)
+    for before, after in pairs:
+        if before >= old.view.header.frontends or after >= new.view.header.frontends:
+            raise IndexError(f"frontends {before}, {after}")
+        rate_add(
+            &new.view.frontends_shared[1 + after].passed[0],
+            &old.view.frontends_shared[1 + before].passed[0], now_ms)
 
 
 def carry_nameservers(Segment old, Segment new, object pairs) -> None:

@@ -19,7 +19,7 @@ from proxy.control.pausing import listen_again
 from proxy.log import LogWriter, open_log
 from proxy.log_sockets import close_log_sockets, open_log_sockets
 from proxy.members.table_changes import members_now
-from proxy.runtime import Bells, Log, Runtime
+from proxy.runtime import Bells, Log, Runtime, now_ms
 from proxy.server_table import Configured
 from proxy.supervisor.carry import (
     Carried,
@@ -65,6 +65,7 @@ from shm.names import NameReader
 from shm.segment import Segment
 from shm.shape import Shape
 from shm.tables.memory import StickTable
+from shm.tally import carry_rates
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -283,6 +284,7 @@ def hand_over(old: Generation | Former, new: Generation) -> Steps[None]:
     yield from carry_answers(before.segment, after.segment, plan, nameservers)
     tally = yield from take_tally(before.segment)
     yield from carry_counters(tally, after.segment, plan.counted)
+    carry_rates(before.segment, after.segment, plan.counted.frontends, now_ms())
     old.carried = Carried.by(tally, plan.counted)
     new.handover = None
     after.bells.ring_table()

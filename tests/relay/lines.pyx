@@ -2,7 +2,8 @@
 """How many lines of other workers' memory a worker looks at: the product's functions, counted.
 
 Compiled with MILLRACE_LOADED, every load of shared memory tells where it is (shm/atomics.pxd). A
-line counts when it is in the row of another worker, or among the cells of a server in the gauges.
+line counts when it is in the row of another worker; where a rate is limited or asked for, when it
+is anywhere in the segment but in the worker's own row.
 """
 
 from libc.stdint cimport uint32_t, uint64_t, uintptr_t
@@ -13,20 +14,23 @@ from proxy.relay.admission.admission cimport (
 from proxy.relay.admission.ahead cimport ahead_trim, ahead_wanted
 from proxy.relay.admission.setup cimport limit_bind, limit_frontend, limit_listener, limit_process
 from proxy.relay.admission.stopped cimport limit_tell
+from proxy.relay.state.counting cimport count_in_backend, count_opened
+from proxy.relay.state.rule_types cimport ASKED_RATES
 from proxy.relay.state.server_places cimport next_for_place, place_leave, place_try, gauge_begin
-from proxy.relay.state.types cimport Backend, Engine, Frontend, Limit, Listener
-from shm.segment cimport Segment, View, frontend_counters, worker_counters
+from proxy.relay.state.types cimport Backend, Engine, Frontend, Limit, Listener, Session
+from proxy.rules.connection.fetch cimport session_rate
+from shm.segment cimport Segment, View, backend_counters, frontend_counters, worker_counters
 from shm.sums cimport backend_sessions, frontend_sessions, process_sessions, server_sessions
 
 cdef extern from *:
     """
     #define LINES_MAX 4096
-    static struct { const char *rows, *end, *own, *own_end; uint64_t lines[LINES_MAX]; int count; }
+    static struct { const char *from, *end, *own, *own_end; uint64_t lines[LINES_MAX]; int count; }
         looked;
     static void loaded(const void *word) {
         const char *at = word;
         uint64_t line = (uint64_t)at / 64;
-        if (at < looked.rows || at >= looked.end || (at >= looked.own && at < looked.own_end))
+        if (at < looked.from || at >= looked.end || (at >= looked.own && at < looked.own_end))
             return;
         for (int index = 0; index < looked.count; index++)
             if (looked.lines[index] == line)
@@ -34,11 +38,11 @@ cdef extern from *:
         if (looked.count < LINES_MAX)
             looked.lines[looked.count++] = line;
     }
-    static void look_begin(const char *rows, uint64_t row, int workers, int own) {
-        looked.rows = rows;
-        looked.end = rows + row * workers;
-        looked.own = rows + row * own;
-        looked.own_end = looked.own + row;
+    static void look_begin(const char *from, uint64_t size, const char *own, uint64_t row) {
+        looked.from = from;
+        looked.end = from + size;
+        looked.own = own;
+        looked.own_end = own + row;
         looked.count = 0;
         millrace_loaded = loaded;
     }
@@ -47,7 +51,7 @@ cdef extern from *:
         return looked.count;
     }
     """
-    void look_begin(const char *rows, uint64_t row, int workers, int own) nogil
+    void look_begin(const char *start, uint64_t size, const char *own, uint64_t row) nogil
     int look_end() nogil
 
 cdef enum:
@@ -64,8 +68,9 @@ cdef class Worker:
     cdef Backend backend
     cdef Listener listener
     cdef Limit bind
+    cdef Session session
 
-    def __cinit__(self, Segment segment, uint32_t worker, uint64_t maxconn):
+    def __cinit__(self, Segment segment, uint32_t worker, uint64_t maxconn, uint64_t rate=0):
         self.segment = segment
         self.engine = <Engine *>calloc(1, sizeof(Engine))
         self.engine.view = segment.view
@@ -76,25 +81,56 @@ cdef class Worker:
         self.engine.binds = &self.bind
         self.frontend.counters = frontend_counters(&segment.view, worker, 0)
         self.listener.frontend = &self.frontend
-        limit_process(self.engine, DESCRIPTORS, maxconn, 0)
-        limit_frontend(self.engine, &self.frontend, maxconn, 0)
+        limit_process(self.engine, DESCRIPTORS, maxconn, rate)
+        limit_frontend(self.engine, &self.frontend, maxconn, rate)
         limit_bind(self.engine, 0, maxconn)
         limit_listener(self.engine, &self.listener)
         gauge_begin(&segment.view, worker, 0)
+        self.backend.counters = backend_counters(&segment.view, worker, 0)
+        self.backend.shared = &segment.view.backends[0]
+        self.session.listener = &self.listener
+        self.session.backend = &self.backend
+        self.engine.judge.asks = ASKED_RATES
 
     def __dealloc__(self):
         free(self.engine)
 
     cdef void begin(self):
+        cdef uint64_t row = self.engine.view.header.row_bytes
         look_begin(
-            self.engine.view.rows, self.engine.view.header.row_bytes, self.engine.workers,
-            self.engine.worker)
+            self.engine.view.rows, row * self.engine.workers,
+            <const char *>self.engine.counters, row)
+
+    cdef void begin_anywhere(self):
+        look_begin(
+            <const char *>self.engine.view.header, self.engine.view.header.size,
+            <const char *>self.engine.counters, self.engine.view.header.row_bytes)
 
     def accept(self):
         """Whether a client is accepted, and how many lines that has taken."""
         self.begin()
         taken = client_place_take(self.engine, &self.listener) == NULL
         return taken, look_end()
+
+    def pass_one(self):
+        """The same with all lines of the segment."""
+        self.begin_anywhere()
+        taken = client_place_take(self.engine, &self.listener) == NULL
+        return taken, look_end()
+
+    def ask(self, bint of_frontend):
+        """The rate that a rule asks for, and how many lines that has taken."""
+        cdef const View *view = &self.engine.view
+        self.begin_anywhere()
+        found = session_rate(view, 0, of_frontend, self.engine.now_ms)
+        return found, look_end()
+
+    def come(self):
+        """A session comes to frontend and backend, counted as for such rules: how many lines."""
+        self.begin_anywhere()
+        count_opened(self.engine, &self.session)
+        count_in_backend(self.engine, &self.session)
+        return look_end()
 
     def end(self):
         """A session ends, and the turn with it: how many lines that has taken."""

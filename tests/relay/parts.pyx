@@ -4,7 +4,6 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy
 
-from proxy.relay.admission.rates cimport rate_everywhere, rate_give, rate_take
 from proxy.relay.balance.ring cimport nearer_before, node_at_or_after
 from proxy.relay.balance.rota cimport (
     rota_entries, rota_free, rota_make, rota_members, rota_set, rota_turn, rota_weight)
@@ -24,7 +23,8 @@ from proxy.relay.state.types cimport (
 from proxy.relay.state.wheel cimport (
     Timer, Wheel, wheel_advance, wheel_insert, wheel_next_ms, wheel_remove, wheel_start,
     wheel_take)
-from shm.segment cimport Segment, rate_windows
+from shm.rates cimport rate_give, rate_now, rate_take
+from shm.segment cimport Segment
 
 
 cdef class WheelHandle:
@@ -179,19 +179,21 @@ def hash_of(family, packed):
     return None if found == NO_SOURCE else found
 
 
-def rate_takes(Segment segment, uint32_t worker, uint64_t limit, int64_t now_ms):
-    """Whether a worker may accept a session in frontend 0 at this time; it is counted then."""
-    return rate_take(&segment.view, worker, 1, limit, now_ms) != 0
+def rate_takes(Segment segment, uint64_t limit, int64_t now_ms):
+    """The second in which one more session of frontend 0 is counted at this time; 0: none is."""
+    cdef uint64_t where = 0
+    rate_take(&segment.view.frontends_shared[1].passed[0], limit, now_ms, &where)
+    return where
 
 
-def rate_gives(Segment segment, uint32_t worker, int64_t now_ms):
-    """What was counted at this time is taken back."""
-    rate_give(&rate_windows(&segment.view, worker)[1], now_ms)
+def rate_gives(Segment segment, uint64_t second):
+    """What was counted in this second is taken back."""
+    rate_give(&segment.view.frontends_shared[1].passed[0], second)
 
 
 def rate_of(Segment segment, int64_t now_ms):
     """Sessions of the last second in frontend 0, over all workers."""
-    return rate_everywhere(&segment.view, 1, now_ms)
+    return rate_now(&segment.view.frontends_shared[1].passed[0], now_ms)
 
 
 HEADER_KINDS = {

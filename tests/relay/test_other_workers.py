@@ -30,12 +30,14 @@ def lines() -> Any:
 class Site:
     """A segment with a frontend, a bind address and a backend of one server, and its workers."""
 
-    def __init__(self, lines: Any, workers: int, maxconn: int = MAXCONN) -> None:
+    def __init__(self, lines: Any, workers: int, maxconn: int = MAXCONN, *, rate: int = 0) -> None:
         self.segment = Segment.create(Shape(1, 1, 1, workers, 1, 0, 0, binds=1))
         writer = SlotTableWriter(self.segment)
         writer.lay_backend(0, 0, 1)
         writer.place(0, StaticState(0, StaticFlag(0), 1, workers, 2, 3, 1))
-        self.workers = [lines.Worker(self.segment, number, maxconn) for number in range(workers)]
+        self.workers = [
+            lines.Worker(self.segment, number, maxconn, rate) for number in range(workers)
+        ]
 
     def __enter__(self) -> Site:
         return self
@@ -105,3 +107,29 @@ def test_no_more_are_accepted_than_the_limit_allows(lines: Any, workers: int) ->
                 accepted += taken
         assert most // 2 <= accepted <= most
         assert site.workers[0].total() <= most
+
+
+@pytest.mark.parametrize("workers", [2, *MANY])
+def test_a_limited_rate_costs_one_line_whatever_the_number_of_workers(
+    lines: Any, workers: int
+) -> None:
+    """Each of two rates has one, and one beside it that has stopped workers, where it is near."""
+    rate = 20 * workers
+    with Site(lines, workers, 0, rate=rate) as site:
+        far = [site.workers[number % workers].pass_one() for number in range(rate - workers)]
+        assert set(far) == {(True, 2)}
+        near = [each.pass_one() for each in site.workers]
+        assert set(near) == {(True, 4)}
+        assert {each.pass_one() for each in site.workers} == {(False, 1)}
+        assert {each.end() for each in site.workers} == {0}
+        for each in site.workers:
+            each.pass_ms(2_000)
+        assert {each.pass_one() for each in site.workers} == {(True, 2)}
+
+
+@pytest.mark.parametrize("workers", [2, *MANY])
+def test_rates_that_rules_ask_for_cost_one_line(lines: Any, workers: int) -> None:
+    with Site(lines, workers) as site:
+        assert {each.come() for each in site.workers} == {2}
+        for each in site.workers:
+            assert each.ask(True) == each.ask(False) == (workers, 1)

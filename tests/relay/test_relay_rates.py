@@ -13,30 +13,30 @@ import pytest
 
 from shm.segment import Segment
 from shm.shape import Shape
+from shm.tally import carry_rates
 from tests.support.common import PATIENCE_SECONDS
 from tests.support.relay.site import RelayUnderTest
 from tests.support.servers import Server, echo, receive_count
 
-WORKERS = 3
 LIMIT = 20
 CLIENTS = 70
 
 
 @pytest.fixture
 def segment() -> Iterator[Segment]:
-    made = Segment.create(Shape(1, 1, 2, WORKERS, 1, 0, 0))
+    made = Segment.create(Shape(1, 1, 2, 3, 1, 0, 0))
     yield made
     made.close()
 
 
 def test_a_rate_is_reached_and_falls_with_the_second(parts: Any, segment: Segment) -> None:
     start = 7_000
-    taken = [parts.rate_takes(segment, number % WORKERS, 10, start) for number in range(12)]
+    taken = [bool(parts.rate_takes(segment, 10, start)) for _ in range(12)]
     assert taken == [True] * 10 + [False] * 2
     assert parts.rate_of(segment, start + 999) == 10
-    assert not parts.rate_takes(segment, 0, 10, start + 1_000)
+    assert not parts.rate_takes(segment, 10, start + 1_000)
     assert parts.rate_of(segment, start + 1_250) == 7
-    allowed = [parts.rate_takes(segment, 1, 10, start + 1_250) for _ in range(4)]
+    allowed = [bool(parts.rate_takes(segment, 10, start + 1_250)) for _ in range(4)]
     assert allowed == [True, True, True, False]
     assert parts.rate_of(segment, start + 2_000) == 3
     assert parts.rate_of(segment, start + 3_000) == 0
@@ -44,15 +44,33 @@ def test_a_rate_is_reached_and_falls_with_the_second(parts: Any, segment: Segmen
 
 def test_what_was_given_back_was_never_there(parts: Any, segment: Segment) -> None:
     for _ in range(100):
-        assert parts.rate_takes(segment, 0, 1, 5_500)
-        parts.rate_gives(segment, 0, 5_500)
+        second = parts.rate_takes(segment, 1, 5_500)
+        assert second
+        parts.rate_gives(segment, second)
     assert parts.rate_of(segment, 5_500) == 0
-    assert parts.rate_takes(segment, 2, 1, 5_500)
-    assert not parts.rate_takes(segment, 1, 1, 5_500)
+    assert parts.rate_takes(segment, 1, 5_500)
+    assert not parts.rate_takes(segment, 1, 5_500)
+
+
+def test_what_comes_back_late_goes_where_it_was_counted(parts: Any, segment: Segment) -> None:
+    """Also from a second that is over; from one that nobody knows any more, nothing is taken."""
+    counted = [parts.rate_takes(segment, 10, 5_999) for _ in range(4)]
+    assert parts.rate_takes(segment, 10, 6_000)
+    assert parts.rate_of(segment, 6_000) == 5
+    parts.rate_gives(segment, counted[0])
+    assert parts.rate_of(segment, 6_000) == 4
+    late = parts.rate_takes(segment, 10, 5_999)  # with a clock that is behind
+    assert late == counted[0] + 1
+    assert parts.rate_of(segment, 6_000) == 5
+    parts.rate_gives(segment, late)
+    assert parts.rate_of(segment, 6_000) == 4
+    assert parts.rate_takes(segment, 10, 7_000)
+    parts.rate_gives(segment, counted[1])
+    assert parts.rate_of(segment, 7_000) == 2
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_workers_together_count_as_one_would(parts: Any, segment: Segment, seed: int) -> None:
+def test_a_rate_is_that_of_haproxy(parts: Any, segment: Segment, seed: int) -> None:
     """HAProxy's rule: this second's, and of the former second the part less than a second ago."""
     chance = random.Random(seed)
     limit = chance.choice([1, 2, 7, 50, 1_000])
@@ -64,7 +82,7 @@ def test_workers_together_count_as_one_would(parts: Any, segment: Segment, seed:
         rate = accepted[second] + accepted[second - 1] * (1_000 - passed_ms) // 1_000
         assert parts.rate_of(segment, now_ms) == rate, f"seed {seed}"
         free = rate < limit
-        assert parts.rate_takes(segment, chance.randrange(WORKERS), limit, now_ms) == free
+        assert bool(parts.rate_takes(segment, limit, now_ms)) == free
         accepted[second] += free
     assert max(accepted.values()) <= limit
 
@@ -108,3 +126,20 @@ def test_clients_beyond_the_rate_wait_in_the_kernels_queue(workers: int, word: s
         first.sendall(b"y")
         assert receive_count(first, 1) == b"y"
         first.close()
+
+
+def test_a_reload_goes_on_with_the_rate_of_each_frontend(parts: Any, segment: Segment) -> None:
+    """Of the frontend of that name; the new workers have let in one already, beside the old ones."""
+    new = Segment.create(Shape(1, 1, 2, 1, 1, 0, 0))
+    now_ms = 8_200
+    for limit, moment in ((10, 7_600), (10, 7_900), (10, now_ms), (10, now_ms)):
+        assert parts.rate_takes(segment, limit, moment)
+    assert parts.rate_takes(new, 10, now_ms)
+    carry_rates(segment, new, [(1, 1)], now_ms)
+    assert parts.rate_of(new, now_ms) == 1, "another frontend's"
+    carry_rates(segment, new, [(0, 0)], now_ms)
+    assert parts.rate_of(new, now_ms) == 1 + 2 + 2 * 800 // 1_000
+    assert parts.rate_of(new, 9_000) == 3
+    with pytest.raises(IndexError):
+        carry_rates(segment, new, [(0, 2)], now_ms)
+    new.close()

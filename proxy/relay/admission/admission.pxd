@@ -5,7 +5,8 @@
 # fences, and adds up all rows; over the limit it takes its own back. Two may both step back from
 # the last place: a worker that gives back, for whatever reason, notes the limit as freed, and at
 # the end of the turn looks for listeners that it stops (accept.pxd). While a limit is far, places
-# are taken ahead (ahead.pxd), and no other row is looked at.
+# are taken ahead (ahead.pxd), and no other row is looked at. A rate is counted in one word for all
+# (shm/rates.pxd).
 #
 # A stopped listener has a ticket (stopped.pxd), and its worker publishes the lowest for each limit
 # in its row. Where hardly a place is left, or this worker has a stopped listener, places go to the
@@ -18,13 +19,12 @@ from libc.stdint cimport UINT64_MAX, uint32_t, uint64_t
 
 from proxy.relay.admission.ahead cimport (
     ahead_covers, ahead_give, ahead_learn, ahead_take, limit_waited, places_of_row, word_of_row)
-from proxy.relay.admission.rates cimport rate_everywhere, rate_give, rate_take
 from proxy.relay.state.counting cimport gauge_down
 from proxy.relay.state.server_places cimport Waiting, lowest_waiting
 from proxy.relay.state.types cimport (
     LIMIT_DESCRIPTORS, LIMIT_PLACES, LIMIT_RATE, Engine, Limit, Listener)
 from shm.atomics cimport count, fence_full, load_relaxed, store_relaxed
-from shm.segment cimport rate_windows
+from shm.rates cimport rate_give, rate_now, rate_take
 
 
 cdef inline uint64_t limit_total(Engine *engine, const Limit *limit) noexcept nogil:
@@ -34,7 +34,7 @@ cdef inline uint64_t limit_total(Engine *engine, const Limit *limit) noexcept no
     if limit.kind == LIMIT_DESCRIPTORS:
         return load_relaxed(&engine.counters.sessions)
     if limit.kind == LIMIT_RATE:
-        return rate_everywhere(&engine.view, limit.window, engine.now_ms)
+        return rate_now(limit.passed, engine.now_ms)
     for row in range(engine.workers):
         total += places_of_row(engine, limit, row)
     return total
@@ -87,7 +87,7 @@ cdef inline void rates_give(Engine *engine, Listener *listener, uint32_t taken) 
     for number in range(taken):
         limit = listener.limits[number]
         if limit.kind == LIMIT_RATE:
-            rate_give(&rate_windows(&engine.view, engine.worker)[limit.window], engine.now_ms)
+            rate_give(limit.passed, limit.passed_in)
             limit_free(engine, limit)
 
 
@@ -131,12 +131,12 @@ cdef inline bint limit_takes(
     cdef uint64_t total
     if limit.kind == LIMIT_PLACES:
         return places_take(engine, listener, limit)
-    total = rate_take(&engine.view, engine.worker, limit.window, limit.most, engine.now_ms)
+    total = rate_take(limit.passed, limit.most, engine.now_ms, &limit.passed_in)
     if total == 0:
         return False
     if plenty(engine, limit, total) or has_turn(engine, limit, listener):
         return True
-    rate_give(&rate_windows(&engine.view, engine.worker)[limit.window], engine.now_ms)
+    rate_give(limit.passed, limit.passed_in)
     limit_free(engine, limit)
     return False
 

@@ -5,13 +5,12 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from proxy.relay.admission.admission cimport limit_free
 from proxy.relay.admission.ahead cimport ahead_give
-from proxy.relay.admission.rates cimport RATE_PROCESS
 from proxy.relay.state.rule_types cimport ASKED_BINDS
 from proxy.relay.state.types cimport (
     LIMITS_MAX, LIMIT_DESCRIPTORS, LIMIT_PLACES, LIMIT_RATE, OVERLOAD_PAUSE_MS, Engine, Frontend,
     Limit, Listener)
 from shm.atomics cimport load_acquire
-from shm.layout cimport ClientOrders, Waited
+from shm.layout cimport ClientOrders, FrontendShared, Waited
 from shm.rows cimport BindCounters, StopTickets
 from shm.segment cimport bind_counters, stop_tickets
 
@@ -33,12 +32,12 @@ cdef inline void limit_places(
 
 
 cdef inline void limit_rate(
-        const Engine *engine, Limit *limit, uint64_t most, uint32_t window,
-        const uint64_t *ticket, Waited *waited) noexcept nogil:
+        const Engine *engine, Limit *limit, uint64_t most, FrontendShared *shared,
+        const uint64_t *ticket) noexcept nogil:
     limit.kind = LIMIT_RATE
-    limit.waited = waited
+    limit.waited = &shared.rate
+    limit.passed = &shared.passed[0]
     limit.most = limit.configured = most
-    limit.window = window
     limit.published = within_row(engine, ticket)
 
 
@@ -52,21 +51,18 @@ cdef inline void limit_process(
     limit_places(
         engine, &engine.places, maxconn, &engine.counters.sessions, &tickets.places,
         &tickets.reserved, &engine.view.frontends_shared.places)
-    limit_rate(
-        engine, &engine.rate, rate, RATE_PROCESS, &tickets.rate,
-        &engine.view.frontends_shared.rate)
+    limit_rate(engine, &engine.rate, rate, engine.view.frontends_shared, &tickets.rate)
 
 
 cdef inline void limit_frontend(
         Engine *engine, Frontend *frontend, uint64_t maxconn, uint64_t rate) noexcept nogil:
     cdef StopTickets *tickets = (
         stop_tickets(&engine.view, engine.worker) + 1 + frontend.index)
+    cdef FrontendShared *shared = &engine.view.frontends_shared[1 + frontend.index]
     limit_places(
         engine, &frontend.places, maxconn, &frontend.counters.sessions, &tickets.places,
-        &tickets.reserved, &engine.view.frontends_shared[1 + frontend.index].places)
-    limit_rate(
-        engine, &frontend.rate, rate, RATE_PROCESS + 1 + frontend.index, &tickets.rate,
-        &engine.view.frontends_shared[1 + frontend.index].rate)
+        &tickets.reserved, &shared.places)
+    limit_rate(engine, &frontend.rate, rate, shared, &tickets.rate)
 
 
 cdef inline void limit_bind(Engine *engine, uint32_t bind, uint64_t maxconn) noexcept nogil:

@@ -11,7 +11,7 @@ from proxy.relay.state.types cimport (
     ASSIGNED, AWAY, CLIENT, EARLY_OWED, NO_SLOT, Backend, Engine, Frontend, Session)
 from shm.atomics cimport count, load_relaxed, store_relaxed
 from shm.rates cimport rate_count
-from shm.rows cimport BackendCounters, FrontendCounters, RateWindow, ServerCounters
+from shm.rows cimport BackendCounters, FrontendCounters, ServerCounters
 from shm.segment cimport hint_step, server_counters
 
 
@@ -86,10 +86,10 @@ cdef inline void count_denied_response(Engine *engine, Session *session) noexcep
 
 cdef inline void count_opened(Engine *engine, Session *session) noexcept nogil:
     """An accepted client has a session: at once, or when its PROXY header is there."""
-    cdef FrontendCounters *counters = session.listener.frontend.counters
-    count(&counters.sessions_total, 1)
+    cdef Frontend *frontend = session.listener.frontend
+    count(&frontend.counters.sessions_total, 1)
     if engine.judge.asks & ASKED_RATES:
-        rate_count(<RateWindow *>&counters.rate[0], engine.now_ms)
+        rate_count(&engine.view.frontends_shared[1 + frontend.index].came[0], engine.now_ms)
 
 
 cdef inline void count_in_backend(Engine *engine, Session *session) noexcept nogil:
@@ -97,7 +97,7 @@ cdef inline void count_in_backend(Engine *engine, Session *session) noexcept nog
     cdef Backend *backend = session.backend
     count(&backend.counters.sessions_total, 1)
     if engine.judge.asks & ASKED_RATES:
-        rate_count(<RateWindow *>&backend.counters.rate[0], engine.now_ms)
+        rate_count(&backend.shared.came[0], engine.now_ms)
     gauge_up(&backend.counters.sessions, &backend.counters.sessions_max)
     store_relaxed(&backend.counters.last_session_ms, engine.now_ms)
 
@@ -114,7 +114,7 @@ cdef inline void count_assigned(
         session.log.assigned_ms = engine.now_ms
     count(&server.sessions_total, 1)
     if engine.judge.asks & ASKED_RATES:
-        rate_count(<RateWindow *>&server.rate[0], engine.now_ms)
+        rate_count(&engine.view.servers_shared[session.slot].came[0], engine.now_ms)
     if balanced:
         count(&server.loadbalanced, 1)
         count(&session.backend.counters.loadbalanced, 1)

@@ -2,8 +2,7 @@
 #
 # All of this is private memory of one relay thread; only `Backend.delivered`, `new_names` and
 # `old_names` are shared with the main thread of the same worker, and only by atomic exchange. What
-# other processes see is in the segment (shm/layout.pxd). server_types.pxd has what one server is to
-# the relay, log_types.pxd the access log.
+# others see is in the segment (shm/layout.pxd). server_types.pxd has servers, log_types.pxd logs.
 
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t, uint8_t
 
@@ -184,7 +183,8 @@ cdef struct Limit:  # keeps listeners from accepting while it is reached (admiss
     uint32_t ahead  # places that may be taken ahead (admission/ahead.pxd)
     uint8_t reserving  # in the engine's list of those with places taken ahead
     Limit *next_reserving
-    uint32_t window  # of a rate: which RateWindow of a row
+    uint64_t *passed  # of a rate: those that all workers let in, by second (shm/rates.pxd)
+    uint64_t passed_in  # the second in which this worker counted the last of them
     uint8_t freed  # in the engine's list of those with room again
     Limit *next_freed
     Limit *next, *previous  # in the engine's list of those that stop a listener of this worker

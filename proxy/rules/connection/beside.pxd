@@ -9,23 +9,8 @@ from proxy.rules.connection.errors cimport error_text
 from proxy.rules.sample cimport set_number, set_text
 from proxy.rules.tables.occupied cimport entries_counted
 from proxy.rules.types cimport Call, Connection, Context, HeaderFields, Sample
-from shm.rates cimport SECOND_MS, counted_in, rate_sliding
-from shm.rows cimport RateWindow
-from shm.segment cimport View, server_counters
+from shm.rates cimport rate_now
 from shm.tables.layout cimport Table
-
-
-cdef inline int64_t server_rate(
-        const View *view, uint32_t slot, int64_t now_ms) noexcept nogil:
-    """Sessions of a server in the second that ends now, over all workers."""
-    cdef uint64_t second = <uint64_t>now_ms // SECOND_MS, current = 0, former = 0
-    cdef const RateWindow *window
-    cdef uint32_t row
-    for row in range(view.header.workers):
-        window = <const RateWindow *>&server_counters(view, row, slot).rate[0]
-        current += counted_in(window, second)
-        former += counted_in(window, second - 1)
-    return <int64_t>rate_sliding(current, former, now_ms)
 
 
 cdef inline bint field_sample(
@@ -66,8 +51,8 @@ cdef inline bint beside_fetch(
             sample, used if what == FETCH_TABLE_USED
             else max(<int64_t>table.most_entries - used, <int64_t>0))
     if what == FETCH_SERVER_RATE:
-        return context.view != NULL and set_number(
-            sample, server_rate(context.view, <uint32_t>call.numbers[0], context.now_ms))
+        return context.view != NULL and set_number(sample, <int64_t>rate_now(
+            &context.view.servers_shared[<uint32_t>call.numbers[0]].came[0], context.now_ms))
     if what == FETCH_HEADER_AUTHORITY or what == FETCH_HEADER_UNIQUE_ID:
         return field_sample(
             context.connection.fields, what == FETCH_HEADER_AUTHORITY, sample)

@@ -15,25 +15,16 @@ from proxy.rules.sample cimport set_number, set_text, set_truth
 from proxy.rules.types cimport Call, Connection, Context, NameFacts, Sample, SectionFacts
 from shm.atomics cimport load_acquire
 from shm.layout cimport COMMAND_RUN
-from shm.rates cimport SECOND_MS, counted_in, rate_sliding
-from shm.rows cimport RateWindow
-from shm.segment cimport View, backend_counters, frontend_counters
+from shm.rates cimport SECOND_MS, rate_now
+from shm.segment cimport View
 
 
 cdef inline int64_t session_rate(
         const View *view, uint32_t index, bint of_frontend, int64_t now_ms) noexcept nogil:
     """Sessions of a section in the second that ends now, over all workers."""
-    cdef uint64_t second = <uint64_t>now_ms // SECOND_MS, current = 0, former = 0
-    cdef const RateWindow *window
-    cdef uint32_t row
-    for row in range(view.header.workers):
-        if of_frontend:
-            window = <const RateWindow *>&frontend_counters(view, row, index).rate[0]
-        else:
-            window = <const RateWindow *>&backend_counters(view, row, index).rate[0]
-        current += counted_in(window, second)
-        former += counted_in(window, second - 1)
-    return <int64_t>rate_sliding(current, former, now_ms)
+    if of_frontend:
+        return <int64_t>rate_now(&view.frontends_shared[1 + index].came[0], now_ms)
+    return <int64_t>rate_now(&view.backends[index].came[0], now_ms)
 
 
 cdef inline bint frontend_sample(
