@@ -16,10 +16,14 @@ from proxy.relay.admission.setup cimport limit_bind, limit_frontend, limit_liste
 from proxy.relay.admission.stopped cimport limit_tell
 from proxy.relay.state.counting cimport count_in_backend, count_opened
 from proxy.relay.state.rule_types cimport ASKED_RATES
-from proxy.relay.state.server_places cimport next_for_place, place_leave, place_try, gauge_begin
+from proxy.relay.state.server_places cimport (
+    gauge_begin, next_for_place, place_leave, place_try, ticket_publish, waiting_everywhere)
 from proxy.relay.state.types cimport Backend, Engine, Frontend, Limit, Listener, Session
 from proxy.rules.connection.fetch cimport session_rate
-from shm.segment cimport Segment, View, backend_counters, frontend_counters, worker_counters
+from shm.atomics cimport count
+from shm.rows cimport ServerCounters
+from shm.segment cimport (
+    Segment, View, backend_counters, frontend_counters, server_counters, worker_counters)
 from shm.sums cimport backend_sessions, frontend_sessions, process_sessions, server_sessions
 
 cdef extern from *:
@@ -160,6 +164,26 @@ cdef class Worker:
         place_leave(&self.engine.view, self.engine.worker, 0, TAG)
         next_for_place(&self.engine.view, 0, 0, self.engine.now_ms)
         return look_end()
+
+    def wait(self, bint at_server):
+        """A session waits for the server, or for any of the backend, as queue.pxd has it."""
+        cdef View *view = &self.engine.view
+        cdef ServerCounters *server = server_counters(view, self.engine.worker, 0)
+        if at_server:
+            count(&server.queued, 1)
+            ticket_publish(
+                &view.servers_shared[0].waited, &server.queue_ticket, self.engine.worker, 1)
+        else:
+            count(&self.backend.counters.queued, 1)
+            ticket_publish(
+                &self.backend.shared.waited, &self.backend.counters.queue_ticket,
+                self.engine.worker, 1)
+
+    def waiting(self, bint at_server):
+        """How many sessions wait, and how many lines that has taken."""
+        self.begin()
+        found = waiting_everywhere(&self.engine.view, 0, 0, at_server)
+        return found, look_end()
 
     def tell(self):
         """The sums that a line of `option tcplog` has: how many lines, and what they are."""

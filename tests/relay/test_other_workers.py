@@ -133,3 +133,20 @@ def test_rates_that_rules_ask_for_cost_one_line(lines: Any, workers: int) -> Non
         assert {each.come() for each in site.workers} == {2}
         for each in site.workers:
             assert each.ask(True) == each.ask(False) == (workers, 1)
+
+
+@pytest.mark.parametrize("workers", [2, *MANY])
+@pytest.mark.parametrize("at_server", [False, True])
+def test_sessions_in_queues_are_counted_where_any_wait(
+    lines: Any, workers: int, at_server: bool
+) -> None:
+    """A session that comes to a queue looks at no worker that has none there."""
+    with Site(lines, workers) as site:
+        first, second = site.workers[0], site.workers[-1]
+        assert first.waiting(at_server) == (0, 0)
+        first.wait(at_server)
+        first.wait(at_server)
+        assert second.waiting(at_server) == (2, 1)
+        second.wait(at_server)
+        assert first.waiting(at_server) == second.waiting(at_server) == (3, 1)
+        assert first.waiting(not at_server) == (0, 0)

@@ -50,6 +50,12 @@ cdef struct Waiting:  # the lowest ticket of some
     uint32_t worker  # whose it is
 
 
+cdef inline const uint64_t *in_row(
+        const View *view, const uint64_t *first, uint32_t row) noexcept nogil:
+    """The word of a row that in the first row is this one."""
+    return <const uint64_t *>(<const char *>first + row * view.header.row_bytes)
+
+
 cdef inline void gauge_begin(const View *view, uint32_t worker, uint32_t slot) noexcept nogil:
     """Let this worker's cell have its sessions at a server, of which none was counted yet."""
     cdef ServerCounters *own = server_counters(view, worker, slot)
@@ -100,14 +106,22 @@ cdef inline uint64_t served_in(
 
 cdef inline uint64_t waiting_everywhere(
         const View *view, uint32_t backend, uint32_t slot, bint at_server) noexcept nogil:
-    """Sessions that wait for a certain server, or for any of the backend."""
-    cdef uint64_t total = 0
-    cdef uint32_t row
-    for row in range(view.header.workers):
-        if at_server:
-            total += load_relaxed(&server_counters(view, row, slot).queued)
-        else:
-            total += load_relaxed(&backend_counters(view, row, backend).queued)
+    """Sessions that wait for a certain server, or for any of the backend.
+
+    Only rows of workers are read that have a ticket in the queue.
+    """
+    cdef const Waited *waited = &view.backends[backend].waited
+    cdef const uint64_t *first = &backend_counters(view, 0, backend).queued
+    cdef uint64_t bits, total = 0
+    cdef uint32_t word
+    if at_server:
+        waited = &view.servers_shared[slot].waited
+        first = &server_counters(view, 0, slot).queued
+    for word in range((view.header.workers + 63) // 64):
+        bits = load_acquire(&waited.workers[word])
+        while bits != 0:
+            total += load_relaxed(in_row(view, first, 64 * word + lowest_bit(bits)))
+            bits &= bits - 1
     return total
 
 
@@ -209,9 +223,7 @@ cdef inline Waiting lowest_waiting(
         while bits != 0:
             row = 64 * word + lowest_bit(bits)
             bits &= bits - 1
-            lower_ticket(
-                view, &lowest,
-                <const uint64_t *>(<const char *>first + row * view.header.row_bytes), row, now_ms)
+            lower_ticket(view, &lowest, in_row(view, first, row), row, now_ms)
     return lowest
 
 
