@@ -154,13 +154,6 @@ cdef class UsableServers:
             numbers[0], numbers[1], whole_weight(sums[0]), whole_weight(sums[1]),
             whole_weight(first_backup))
 
-    def warms_up(self, uint32_t backend) -> bool:
-        """Whether a backend has a server with `slowstart`, or had one; raises IndexError."""
-        if backend >= self.segment.view.header.backends:
-            raise IndexError(f"backend {backend} of {self.segment.view.header.backends}")
-        self.catch_up()
-        return self.warms[backend] != 0
-
     def take_changed(self) -> set:
         """The backends whose counts have changed since the last call; at first those with any."""
         self.catch_up()

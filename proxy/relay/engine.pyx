@@ -15,7 +15,7 @@ from libc.string cimport memset
 from proxy.lists.changing.area cimport ListArea
 from proxy.relay.balance.schedule cimport schedule_build, schedule_free
 from proxy.relay.changes.renames cimport Renames
-from proxy.relay.filling cimport built_aside, engine_fill, engine_free
+from proxy.relay.filling cimport built_aside, configured_weight, engine_fill, engine_free
 from proxy.relay.log.compile cimport AccessLogs
 from proxy.relay.loop cimport engine_run
 from proxy.relay.rules.compile cimport Rulesets
@@ -25,12 +25,11 @@ from proxy.relay.state.server_types cimport Schedule
 from proxy.relay.state.types cimport TERMINATIONS, Backend, Engine, Session
 from proxy.rules.types cimport NameFacts
 from shm.announce cimport announce
-from shm.atomics cimport exchange_pointer
+from shm.atomics cimport exchange_pointer, store_relaxed
 from shm.segment cimport Segment
 
 from proxy.capacity import capacity_of
 from proxy.relay.state.termination import Termination
-from proxy.runtime import now_ms
 from shm.members import empty_backend_row, empty_row
 from shm.tables.shape import server_hash
 
@@ -109,8 +108,9 @@ cdef class Relay:
     def rebuild(self, uint32_t backend) -> None:
         """Build the schedule of a large backend anew and hand it to the relay thread.
 
-        Call it when the backend's generation has changed. Small backends need none: the relay
-        builds theirs at the next pick. Raises MemoryError, or IndexError for no such backend.
+        Call it when the backend's generation has changed. It does nothing where turns are not laid
+        out, nor for small backends: the relay builds theirs at the next pick. Raises MemoryError,
+        or IndexError for no such backend.
         """
         cdef Backend *target
         cdef Schedule *built
@@ -119,12 +119,9 @@ cdef class Relay:
         target = &self.engine.backends[backend]
         if not target.aside:
             return
-        cdef int64_t now = now_ms()
         with nogil:
-            built = schedule_build(
-                &self.engine.view, backend, target.kind, target.allbackups, now)
+            built = schedule_build(&self.engine.view, backend, target.kind, target.allbackups)
             if built != NULL:
-                target.warm_next_ms = built.warm_next_ms
                 schedule_free(<Schedule *>exchange_pointer(&target.delivered, built))
         if built == NULL:
             raise MemoryError(f"schedule of backend {backend}")
@@ -145,7 +142,15 @@ cdef class Relay:
             backend.ends_sessions = True
         if built_aside(backend, proxy, self.runtime.servers.of(proxy)):
             backend.aside = True
+        self.weigh(backend, proxy)
         announce(self.segment, server.slot)
+
+    cdef int weigh(self, Backend *backend, proxy) except -1:
+        """Other servers: their weights say to which scale a ring has nodes."""
+        if backend.rota != NULL and backend.rota.rings != NULL:
+            store_relaxed(
+                &backend.rota.ring_weight, configured_weight(self.runtime.servers.of(proxy)))
+        return 0
 
     def rename(self, server) -> None:
         """A server has another name: the relay thread takes it up before its next turn.
@@ -176,8 +181,10 @@ cdef class Relay:
 
     def remove(self, uint32_t slot) -> None:
         """The server of the slot was deleted: no entry of a stick table names it any more."""
+        cdef uint32_t backend = self.segment.view.statics[slot].backend
         self.engine.sticky[slot].name = 0
         self.engine.sticky[slot].number = 0
+        self.weigh(&self.engine.backends[backend], self.runtime.servers.backends[backend])
 
     def empty(self, uint32_t slot) -> bool:
         """Forget what was counted of a deleted server; False while a session is there.
@@ -185,18 +192,6 @@ cdef class Relay:
         Raises IndexError for no such slot.
         """
         return empty_row(self.segment, self.engine.worker, slot)
-
-    def warm_up(self) -> None:
-        """Rebuild the schedules in which a server that came back gets more of its weight.
-
-        Call it several times a second. Every worker finds the same weights at the same second.
-        Raises MemoryError.
-        """
-        cdef uint32_t backend
-        cdef int64_t now = now_ms()
-        for backend in range(self.engine.backend_count):
-            if 0 < self.engine.backends[backend].warm_next_ms <= now:
-                self.rebuild(backend)
 
     def __dealloc__(self):
         engine_free(&self.engine)

@@ -11,7 +11,7 @@ from libc.stdlib cimport free
 
 from proxy.relay.admission.setup cimport limit_bind, limit_frontend, limit_listener, limit_process
 from proxy.relay.balance.least cimport blocks_of
-from proxy.relay.balance.rota cimport rota_free, rota_make
+from proxy.relay.balance.rota cimport rota_add_rings, rota_free, rota_make
 from proxy.relay.balance.rota_news cimport rota_look_at_all
 from proxy.relay.balance.schedule cimport schedule_build, schedule_free
 from proxy.relay.log.compile cimport AccessLogs
@@ -29,11 +29,13 @@ from proxy.relay.state.types cimport (
     SCHEDULE_RING, SCHEDULE_TURNS, SCRATCH_BYTES, Addresses, Backend, Engine, Frontend, Limit,
     Listener, ServerLimits, Session, Waiter)
 from shm.atomics cimport load_acquire
+from shm.eligibility cimport WARM_STEPS
 from shm.segment cimport Segment, backend_counters, frontend_counters, worker_counters
 from shm.tables.layout cimport Table
 from shm.tables.memory cimport StickTable, worker_writer
 
 from proxy.config.model.settings import Balance, ProxyHeader
+from proxy.members.laid_out import laid_out
 from proxy.runtime import now_ms
 
 BALANCES = {
@@ -51,8 +53,6 @@ KINDS = {
 # Up to so many servers the relay builds a schedule itself: it takes less than 0.3 ms.
 INLINE_SLOTS = {
     SCHEDULE_MAP: 16,  # up to 4,096 turns, each a look at all members
-    SCHEDULE_RING: 4,  # up to 16,384 nodes
-    SCHEDULE_LOADS: 64,
     SCHEDULE_ORDER: 64,
 }
 
@@ -86,6 +86,7 @@ cdef int engine_fill(
     fill_bells(engine, runtime.bells)
     fill_servers(engine, runtime.servers, runtime.bells)
     fill_tables(engine, runtime)
+    engine.now_ms = now_ms()
     engine.journal_seen = engine.journal_ended = load_acquire(&engine.view.journal.head)
     fill_backends(engine, runtime, capacity, rulesets)
     engine.log = &access_logs.log
@@ -175,7 +176,7 @@ cdef int fill_backend(
     backend.shared = &engine.view.backends[backend.index]
     backend.first_slot = backend.shared.first_slot
     backend.slots = backend.shared.slots
-    fill_balance(backend, proxy, servers)
+    fill_balance(backend, proxy)
     backend.retries = min(proxy.retries, RETRIES_MAX)
     backend.redispatch = proxy.redispatch
     backend.connect_ms = milliseconds(proxy.timeouts.connect_ms)
@@ -195,39 +196,45 @@ cdef int fill_backend(
     if backend.shared.room != 0:
         backend.full.blocks = <FullBlock *>zeroed(
             blocks_of(backend, backend.shared.room), sizeof(FullBlock))
-    return fill_turns(engine, backend)
+    return fill_turns(engine, backend, proxy, servers)
 
 
-cdef int fill_turns(Engine *engine, Backend *backend) except -1:
+cdef int fill_turns(Engine *engine, Backend *backend, object proxy, object servers) except -1:
     """The first rota, or the first schedule."""
-    if backend.kind == SCHEDULE_TURNS and not backend.aside:
+    if not laid_out(proxy, servers):
         backend.rota = rota_make(backend.shared.room, not backend.allbackups)
         if backend.rota == NULL:
             raise MemoryError(f"rota of backend {backend.index}")
+        if backend.kind == SCHEDULE_RING:
+            if not rota_add_rings(backend.rota, configured_weight(servers)):
+                raise MemoryError(f"ring of backend {backend.index}")
         rota_look_at_all(engine, backend, load_acquire(&engine.view.header.table_generation))
         return 0
+    backend.aside = built_aside(backend, proxy, servers)
     backend.schedule = schedule_build(
-        &engine.view, backend.index, backend.kind, backend.allbackups, now_ms())
+        &engine.view, backend.index, backend.kind, backend.allbackups)
     if backend.schedule == NULL:
         raise MemoryError(f"schedule of backend {backend.index}")
     backend.slots = backend.schedule.span
-    backend.warm_next_ms = backend.schedule.warm_next_ms
     return 0
 
 
 cdef bint built_aside(const Backend *backend, object proxy, object servers) except -1:
-    """Whether the main thread builds the schedules."""
-    if backend.kind != SCHEDULE_TURNS and len(servers) > INLINE_SLOTS[backend.kind]:
-        return True
-    return not proxy.weights_fixed and any(server.balancing.slowstart_ms for server in servers)
+    """Whether the main thread builds schedules; always, where there was a rota before."""
+    return laid_out(proxy, servers) and (
+        backend.rota != NULL or len(servers) > INLINE_SLOTS[backend.kind])
 
 
-cdef int fill_balance(Backend *backend, object proxy, object servers) except -1:
+cdef uint64_t configured_weight(object servers) except? 0:
+    """The sum of the weights of the file, in sixteenths."""
+    return WARM_STEPS * sum(server.balancing.weight for server in servers)
+
+
+cdef int fill_balance(Backend *backend, object proxy) except -1:
     backend.balance = BALANCES[proxy.balance]
     backend.kind = KINDS[proxy.balance]
     if backend.balance == BALANCE_SOURCE and proxy.hash_consistent:
         backend.kind = SCHEDULE_RING
-    backend.aside = built_aside(backend, proxy, servers)
     backend.avalanche = proxy.hash_avalanche
     backend.balance_factor = proxy.hash_balance_factor
     backend.draws = proxy.random_draws

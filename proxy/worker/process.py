@@ -77,9 +77,6 @@ class RelayThread(Protocol):
     def empty(self, slot: int) -> bool:
         """Forget its counts; False while a session is there."""
 
-    def warm_up(self) -> None:
-        """Give servers that came back the weight of this second."""
-
 
 def run(runtime: Runtime, worker: int) -> NoReturn:
     """Be worker number `worker` until told to stop; never returns.
@@ -232,7 +229,6 @@ class Worker:
         if self._joining.wants_checks and self._relay.running and not self._stopping:
             self._check()
         self._schedules.catch_up(self._relay.rebuild)
-        self._relay.warm_up()
         if self._checker is not None:
             self._checker.look()
 

@@ -90,19 +90,32 @@ def test_an_order_rings_the_main_threads_that_check_the_server_or_one_that_track
 
 
 @pytest.mark.parametrize(
-    ("balance", "slowstart_ms"),
-    [(Balance.LEASTCONN, 0), (Balance.SOURCE, 0), (Balance.ROUNDROBIN, 1_000)],
+    ("balance", "consistent", "weight", "first_id", "rung"),
+    [
+        (Balance.ROUNDROBIN, False, 2, 1, NO_VALUE),
+        (Balance.LEASTCONN, False, 2, 1, NO_VALUE),
+        (Balance.SOURCE, True, 2, 1, NO_VALUE),
+        (Balance.SOURCE, False, 1, 1, NO_VALUE),
+        (Balance.SOURCE, False, 2, 1, 1),
+        (Balance.STATIC_RR, False, 1, 9, NO_VALUE),
+        (Balance.STATIC_RR, False, 0, 1, 1),
+        (Balance.FIRST, False, 2, 1, NO_VALUE),
+        (Balance.FIRST, False, 1, 9, 1),
+    ],
 )
 def test_an_order_rings_the_main_threads_that_lay_out_turns(
-    balance: Balance, slowstart_ms: int
+    balance: Balance, *, consistent: bool, weight: int, first_id: int, rung: int
 ) -> None:
-    warm = Balancing(slowstart_ms=slowstart_ms)
-    servers = (a_server("s1", "127.78.5.1", 80), a_server("s2", "127.78.5.2", 80, balancing=warm))
-    with control_world(
-        [Proxy("be", 2, "backend", Origin(), balance=balance, servers=servers)], workers=2
-    ) as world:
+    other = Balancing(weight, slowstart_ms=1_000)
+    servers = (
+        a_server("s1", "127.78.5.1", 80, id=first_id),
+        a_server("s2", "127.78.5.2", 80, id=2, slot=1, balancing=other),
+    )
+    proxy = Proxy("be", 2, "backend", Origin(), balance=balance, servers=servers)
+    proxy = msgspec.structs.replace(proxy, hash_consistent=consistent)
+    with control_world([proxy], workers=2) as world:
         assert world.ask("set server be/s1 state maint") == "\n"
-        assert [rings(bell) for bell in world.runtime.bells.workers] == [1, 1]
+        assert [rings(bell) for bell in world.runtime.bells.workers] == [rung, rung]
 
 
 def test_an_order_that_changes_nothing_rings_nobody(world: World) -> None:

@@ -4,9 +4,13 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy
 
-from proxy.relay.balance.ring cimport nearer_before, node_at_or_after
+from proxy.relay.balance.bit_tree cimport NO_POSITION, tree_next
+from proxy.relay.balance.ring cimport (
+    key_at, nearer_before, node_at_or_after, node_before, nth_owner, position_at, ring_free,
+    ring_make, ring_set, ring_shift)
 from proxy.relay.balance.rota cimport (
-    rota_entries, rota_free, rota_make, rota_members, rota_set, rota_turn, rota_weight)
+    rota_entries, rota_free, rota_make, rota_members, rota_next, rota_set, rota_turn, rota_weight,
+    rota_weight_before, rota_weight_total)
 from proxy.relay.balance.schedule cimport schedule_build, schedule_free
 from proxy.relay.balance.source_hash cimport NO_SOURCE, hash_address
 from proxy.rules.coding.hashes cimport avalanche
@@ -15,11 +19,11 @@ from proxy.relay.proxy_protocol.format cimport (
 from proxy.relay.proxy_protocol.read cimport header_read
 from proxy.relay.proxy_protocol.write cimport HEADER_ROOM, HeaderTexts, header_write
 from proxy.relay.state.pool cimport Pool, pool_give, pool_init, pool_take
-from proxy.relay.state.server_types cimport Rota, Schedule
+from proxy.relay.state.server_types cimport Ring, Rota, Schedule
 from proxy.relay.state.syscalls cimport (
     htons, ntohs, sockaddr, sockaddr_in, sockaddr_in6, sockaddr_storage)
 from proxy.relay.state.types cimport (
-    SCHEDULE_LOADS, SCHEDULE_MAP, SCHEDULE_ORDER, SCHEDULE_RING, SCHEDULE_TURNS, Addresses)
+    SCHEDULE_MAP, SCHEDULE_ORDER, SCHEDULE_TURNS, Addresses)
 from proxy.relay.state.wheel cimport (
     Timer, Wheel, wheel_advance, wheel_insert, wheel_next_ms, wheel_remove, wheel_start,
     wheel_take)
@@ -91,14 +95,12 @@ cdef class PoolHandle:
         return self.pool.slabs
 
 
-KINDS = {
-    "turns": SCHEDULE_TURNS, "map": SCHEDULE_MAP, "ring": SCHEDULE_RING, "loads": SCHEDULE_LOADS,
-    "order": SCHEDULE_ORDER}
+KINDS = {"turns": SCHEDULE_TURNS, "map": SCHEDULE_MAP, "order": SCHEDULE_ORDER}
 
 
 def schedule_of(Segment segment, uint32_t backend=0, bint allbackups=False, kind="turns"):
-    """The slots of a schedule: in the order of the turns, of the nodes, or of the ids."""
-    cdef Schedule *schedule = schedule_build(&segment.view, backend, KINDS[kind], allbackups, 0)
+    """The slots of a schedule: in the order of the turns, or of the ids."""
+    cdef Schedule *schedule = schedule_build(&segment.view, backend, KINDS[kind], allbackups)
     cdef uint32_t index
     if kind == "order":
         found = [schedule.member_slots[index] for index in range(schedule.members)]
@@ -137,6 +139,21 @@ cdef class RotaHandle:
         return rota_weight(self.rota, position)
 
     @property
+    def in_file(self):
+        """The members in the order of the file, with the weight of those before each."""
+        cdef uint32_t position = rota_next(self.rota, 0)
+        found = []
+        while position != NO_POSITION:
+            found.append((position, rota_weight_before(self.rota, position)))
+            position = rota_next(self.rota, position + 1)
+        return found
+
+    @property
+    def total(self):
+        """The weight of all members."""
+        return rota_weight_total(self.rota)
+
+    @property
     def classes(self):
         """How many weights its servers have, of active ones and of backups."""
         return self.rota.groups[0].count, self.rota.groups[1].count
@@ -145,18 +162,57 @@ cdef class RotaHandle:
         rota_free(self.rota)
 
 
-def owner_of(Segment segment, keys, uint32_t backend=0):
-    """Whose node is nearest to each key on the backend's ring."""
-    cdef Schedule *schedule = schedule_build(&segment.view, backend, SCHEDULE_RING, False, 0)
-    cdef uint32_t after, before
-    found = []
-    for key in keys:
-        after = node_at_or_after(schedule, key)
-        before = (schedule.entries if after == 0 else after) - 1
-        nearest = before if nearer_before(schedule, before, after, key) else after
-        found.append(schedule.slots[nearest])
-    schedule_free(schedule)
-    return found
+def ring_shift_of(uint64_t configured, uint64_t total):
+    """By how many bits weights are scaled down, in sixteenths: of the file, and at this time."""
+    return ring_shift(configured, total)
+
+
+cdef class RingHandle:
+    """A ring for servers with these ids, none of which has nodes at first."""
+
+    cdef Ring ring
+    cdef object ids
+
+    def __init__(self, ids, uint32_t shift=0):
+        self.ids = list(ids)
+        if not ring_make(&self.ring, len(self.ids)):
+            raise MemoryError("ring")
+        self.ring.shift = shift
+
+    def set(self, uint32_t position, uint32_t weight, ident=None):
+        """Give a server a weight in sixteenths; how many cells were looked at."""
+        if ident is not None:
+            self.ids[position] = ident
+        return ring_set(&self.ring, position, self.ids[position], weight)
+
+    @property
+    def nodes(self):
+        """Key and position of each node, in their order."""
+        found = []
+        cdef uint32_t cell = tree_next(&self.ring.taken, 0)
+        while cell != NO_POSITION:
+            found.append((key_at(&self.ring, cell), position_at(&self.ring, cell)))
+            cell = tree_next(&self.ring.taken, cell + 1)
+        return found
+
+    @property
+    def by_turn(self):
+        """Whose each node is, found by its number."""
+        return [nth_owner(&self.ring, turn) for turn in range(self.ring.taken.members)]
+
+    def owners(self, keys):
+        """Whose node is nearest to each key."""
+        cdef uint32_t before, after, key
+        found = []
+        for key in keys:
+            after = node_at_or_after(&self.ring, key)
+            before = node_before(&self.ring, after)
+            nearest = before if nearer_before(&self.ring, before, after, key) else after
+            found.append(position_at(&self.ring, nearest))
+        return found
+
+    def __dealloc__(self):
+        ring_free(&self.ring)
 
 
 def avalanche_of(uint32_t value):

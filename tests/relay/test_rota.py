@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from itertools import accumulate
 from typing import Any
 
 import pytest
@@ -48,6 +49,10 @@ def test_its_order_is_that_of_the_schedule(
     counts = Counter(turns)
     for number, count in counts.items():
         assert count * sum(map(rota.weight, counts)) == rota.weight(number) * len(turns)
+    assert rota.total == sum(map(rota.weight, counts))
+    members = sorted(counts)
+    before = accumulate(map(rota.weight, members), initial=0)
+    assert rota.in_file == list(zip(members, before, strict=False))
 
 
 def test_equal_weights_with_one_lighter_server_give_the_order_of_the_schedule(parts: Any) -> None:
@@ -92,23 +97,28 @@ def sees_all(relay: RelayUnderTest) -> bool:
     return bool(relay.status(0).generation_seen == relay.call("table_generation"))
 
 
+@pytest.mark.parametrize("slowstart_ms", [0, 600_000])
 @pytest.mark.parametrize(
-    ("balance", "maxconn", "looks"),
+    ("fields", "maxconn", "looks"),
     [
-        (Balance.ROUNDROBIN, 0, 1),
-        (Balance.ROUNDROBIN, 10, 2),  # for turns, and for sessions that may have to end
-        (Balance.RANDOM, 0, 2),
-        (Balance.LEASTCONN, 10, 1),
+        ({}, 0, 1),
+        ({}, 10, 2),  # for turns, and for sessions that may have to end
+        ({"balance": Balance.RANDOM}, 0, 2),
+        ({"balance": Balance.LEASTCONN}, 0, 2),
+        ({"balance": Balance.STATIC_RR}, 0, 1),
+        ({"balance": Balance.SOURCE}, 0, 1),
+        ({"balance": Balance.SOURCE, "hash_consistent": True}, 0, 1),
+        ({"balance": Balance.FIRST}, 0, 1),
     ],
 )
 def test_an_order_costs_a_relay_the_same_looks_however_many_servers_there_are(
-    balance: Balance, maxconn: int, looks: int
+    fields: dict[str, Any], maxconn: int, looks: int, slowstart_ms: int
 ) -> None:
     with Server(named("0")) as server:
         costs = []
         for count in (10, 1_000):
-            servers = [RelayServer(*server.address, maxconn=maxconn)] * count
-            with RelayUnderTest(servers, balance=balance) as relay:
+            one = RelayServer(*server.address, maxconn=maxconn, slowstart_ms=slowstart_ms)
+            with RelayUnderTest([one] * count, **fields) as relay:
                 relay.administer(count - 1, flags=AdminFlag.FMAINT)
                 wait_for(lambda: sees_all(relay), 5, "the first look, at all servers")
                 before = relay.counters()

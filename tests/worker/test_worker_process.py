@@ -213,9 +213,6 @@ class UnaskedEnd:
     def rebuild(self, backend: int) -> None:
         """Nothing to build."""
 
-    def warm_up(self) -> None:
-        """No server came back."""
-
 
 class BrokenBuild(UnaskedEnd):
     """A relay whose schedule cannot be built again."""

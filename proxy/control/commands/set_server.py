@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from proxy.config.model.settings import Balance
 from proxy.control.caller import note_change
 from proxy.control.command import Answer, Command, CommandError, Feedback, Level
 from proxy.control.commands.admin_changes import (
@@ -41,6 +40,7 @@ from proxy.control.commands.lookup import Lookup
 from proxy.control.rows.observation import Observed
 from proxy.control.rows.report import Report
 from proxy.families import Families
+from proxy.members.laid_out import LaidOut
 from proxy.runtime import now_ms, ring
 from proxy.server_news import BY_ORDER, Stand, Usable, lines
 from proxy.server_table import checked_by_program
@@ -59,7 +59,6 @@ USAGE = (
 )
 
 AIMS = {"check-addr": aimed_at, "check-port": aimed_at_port}
-BY_TURNS = (Balance.ROUNDROBIN, Balance.RANDOM)  # relays find turns for themselves
 
 
 class SetServer:
@@ -71,6 +70,7 @@ class SetServer:
         self.names = names
         self.sendings = AgentSendingWriter(report.runtime.segment)
         self.rename: Callable[[Observed, str], Answer] | None = None  # where servers come and go
+        self.laid_out = LaidOut(report.runtime.servers)
         self.replaced = False  # a successor writes from now on
         self.in_force = InForce(report.runtime.segment)
         self.families = Families(report.runtime.servers, report.runtime.segment)
@@ -166,9 +166,7 @@ class SetServer:
             if server.watched:
                 is_program = checked_by_program(proxy, server)
                 found.add(bells.checker(member, is_program=is_program))
-            if proxy.balance not in BY_TURNS or self.report.monitor.usable.warms_up(
-                server.backend_index
-            ):
+            if self.laid_out.of(server.backend_index):
                 found.update(bells.workers)
         return found
 

@@ -8,7 +8,8 @@
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from proxy.relay.balance.rota cimport rota_weight
+from proxy.relay.balance.bit_tree cimport NO_POSITION
+from proxy.relay.balance.rota cimport rota_only, rota_weight
 from proxy.relay.state.server_types cimport LeastBlock
 from proxy.relay.state.types cimport NO_SLOT, Backend, Engine
 from shm.atomics cimport count, load_acquire, load_relaxed
@@ -18,17 +19,13 @@ cdef enum:
     LOAD_NONE = 1073741824  # above any load: of a slot that is no member
 
 
-cdef inline uint32_t weight_of(const Backend *backend, uint32_t slot) noexcept nogil:
-    """The weight of a server that has turns; 0 of any other. Of several, only shares matter."""
-    if backend.schedule == NULL:
-        return rota_weight(backend.rota, slot - backend.first_slot)
-    return backend.schedule.weights[slot - backend.first_slot]
-
-
 cdef inline double load_of(
         const Engine *engine, const Backend *backend, uint32_t slot) noexcept nogil:
-    """Sessions for the weight, one more than there are; equal fractions are equal numbers."""
-    cdef uint32_t weight = weight_of(backend, slot)
+    """Sessions for the weight, one more than there are; equal fractions are equal numbers.
+
+    Of weights only shares matter.
+    """
+    cdef uint32_t weight = rota_weight(backend.rota, slot - backend.first_slot)
     cdef int64_t sessions = <int64_t>load_relaxed(<uint64_t *>&engine.view.hints[slot])
     if weight == 0:
         return LOAD_NONE
@@ -44,11 +41,17 @@ cdef inline uint32_t blocks_of(const Backend *backend, uint32_t slots) noexcept 
 
 
 cdef inline void blocks_forget(Backend *backend) noexcept nogil:
-    """Another schedule: nothing is known of the blocks any more."""
+    """Active servers take turns with backups: nothing is known of the blocks any more."""
     cdef uint32_t block
     if backend.blocks != NULL and backend.slots != 0:
         for block in range(blocks_of(backend, backend.slots)):
             backend.blocks[block].changes = 0
+
+
+cdef inline void block_forget(Backend *backend, uint32_t slot) noexcept nogil:
+    """A server may have another weight: nothing is known of its block any more."""
+    backend.blocks[
+        slot // HINT_BLOCK_SLOTS - backend.first_slot // HINT_BLOCK_SLOTS].changes = 0
 
 
 cdef inline double blocks_look(Engine *engine, Backend *backend) noexcept nogil:
@@ -98,9 +101,12 @@ cdef inline uint32_t find_load(
 cdef inline uint32_t least_loaded(
         Engine *engine, Backend *backend, uint32_t start) noexcept nogil:
     """The least loaded member, from the slot `start` on; NO_SLOT when loads changed meanwhile."""
-    cdef double least = blocks_look(engine, backend)
     cdef uint32_t end = backend.first_slot + backend.slots
-    cdef uint32_t found
+    cdef uint32_t found = rota_only(backend.rota)
+    cdef double least
+    if found != NO_POSITION:
+        return backend.first_slot + found
+    least = blocks_look(engine, backend)
     if least >= LOAD_NONE:
         return NO_SLOT
     found = find_load(engine, backend, start, end, least)

@@ -4,28 +4,32 @@
 # at through a cache: `generation` is the table's generation, loaded once for the pick, and a view
 # decoded at that generation is good. A schedule that is older than the slots only costs skipped
 # turns, because every pick is checked against the view. A rota follows each change by itself. Small
-# backends of other kinds get a new schedule here, at the first pick after a change; for large ones,
-# and those whose servers warm up, the main thread builds it (see engine.pyx).
+# backends without one get a new schedule here, at the first pick after a change; for large ones the
+# main thread builds it (see engine.pyx).
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uint8_t
 
+from proxy.relay.balance.bit_tree cimport NO_POSITION
 from proxy.relay.balance.full cimport (
     block_full, full_block, full_trusted, places_seen, server_full)
-from proxy.relay.balance.least cimport blocks_forget, least_loaded, load_of
+from proxy.relay.balance.least cimport least_loaded, load_of
 from proxy.relay.balance.queue cimport has_place
-from proxy.relay.balance.ring cimport nearer_before, node_at_or_after
-from proxy.relay.balance.rota cimport rota_entries, rota_members, rota_turn
-from proxy.relay.balance.rota_news cimport rotas_follow
-from proxy.relay.balance.schedule cimport schedule_build, schedule_free
+from proxy.relay.balance.ring cimport (
+    nearer_before, node_after, node_at_or_after, node_before, nth_owner, position_at)
+from proxy.relay.balance.rota cimport (
+    ring_in_use, rota_entries, rota_members, rota_next, rota_only, rota_turn, rota_weight,
+    rota_weight_before, rota_weight_total)
+from proxy.relay.balance.rota_news cimport rota_warm_up
+from proxy.relay.balance.schedule_news cimport schedule_take
 from proxy.relay.balance.source_hash cimport NO_SOURCE
-from proxy.relay.state.server_types cimport Schedule
+from proxy.relay.state.server_types cimport Ring, Schedule
 from proxy.relay.state.server_view cimport server_cached
 from proxy.relay.state.types cimport (
     BALANCE_FIRST, BALANCE_LEASTCONN, BALANCE_RANDOM, BALANCE_ROUNDROBIN, BALANCE_SOURCE,
     BALANCE_STATIC, NO_SLOT, SCHEDULE_RING, Backend, Engine)
 from proxy.rules.coding.hashes cimport avalanche
 from shm.atomics cimport (
-    count, exchange_pointer, fetch_add, load_acquire, load_pointer, load_relaxed, store_relaxed)
+    count, fetch_add, load_acquire, load_pointer, load_relaxed, store_relaxed)
 from shm.eligibility cimport ServerView
 from shm.layout cimport PLACE_BLOCK_SLOTS
 from shm.sums cimport backend_sessions
@@ -59,40 +63,6 @@ cdef inline uint32_t draw(Engine *engine) noexcept nogil:
     engine.random ^= engine.random << 25
     engine.random ^= engine.random >> 27
     return <uint32_t>(engine.random * <uint64_t>0x2545F4914F6CDD1D >> 32)
-
-
-cdef inline void schedule_use(Backend *backend, Schedule *schedule) noexcept nogil:
-    schedule_free(backend.schedule)
-    backend.schedule = schedule
-    backend.slots = schedule.span
-    blocks_forget(backend)
-
-
-cdef inline void schedule_take(
-        Engine *engine, Backend *backend, uint64_t table) noexcept nogil:
-    """Look for a newer schedule: delivered by the main thread, or built here when that is cheap."""
-    cdef Schedule *found = NULL
-    cdef uint64_t generation
-    if load_pointer(&backend.delivered) != NULL:
-        found = <Schedule *>exchange_pointer(&backend.delivered, NULL)
-    if found != NULL:
-        if backend.schedule == NULL or found.generation >= backend.schedule.generation:
-            schedule_use(backend, found)
-        else:
-            schedule_free(found)
-    if backend.rota != NULL:
-        rotas_follow(engine, table)
-        return
-    generation = load_acquire(&backend.shared.generation)
-    if backend.schedule != NULL and (
-            backend.schedule.generation == generation or backend.aside):
-        return
-    found = schedule_build(
-        &engine.view, backend.index, backend.kind, backend.allbackups, engine.now_ms)
-    if found == NULL:
-        return
-    count(&engine.counters.schedule_builds, 1)
-    schedule_use(backend, found)
 
 
 cdef struct Found:  # of a walk over all servers
@@ -201,22 +171,32 @@ cdef inline bint any_eligible(Engine *engine, Backend *backend) noexcept nogil:
 
 cdef inline uint64_t turns_of(const Backend *backend) noexcept nogil:
     """The turns of a round; 0 without a server that has one."""
+    cdef const Ring *ring
     if backend.schedule != NULL:
         return backend.schedule.entries
-    return 0 if backend.rota == NULL else rota_entries(backend.rota)
+    if backend.kind == SCHEDULE_RING:
+        ring = ring_in_use(backend.rota)
+        if ring != NULL:
+            return ring.taken.members
+    return rota_entries(backend.rota)
 
 
 cdef inline uint32_t members_in_turn(const Backend *backend) noexcept nogil:
     """How many servers have turns."""
     if backend.schedule != NULL:
         return backend.schedule.members
-    return 0 if backend.rota == NULL else rota_members(backend.rota)
+    return rota_members(backend.rota)
 
 
 cdef inline uint32_t whose_turn(const Backend *backend, uint64_t turn) noexcept nogil:
     """The slot that has a turn of the round."""
+    cdef const Ring *ring
     if backend.schedule != NULL:
         return backend.schedule.slots[turn]
+    if backend.kind == SCHEDULE_RING:
+        ring = ring_in_use(backend.rota)
+        if ring != NULL:
+            return backend.first_slot + nth_owner(ring, <uint32_t>turn)
     return backend.first_slot + rota_turn(backend.rota, turn)
 
 
@@ -242,12 +222,11 @@ cdef inline uint32_t pick_turn(
 cdef inline uint32_t pick_least(
         Engine *engine, Backend *backend, uint32_t avoid, uint64_t generation) noexcept nogil:
     """The server with the fewest sessions for its weight; equal ones take turns."""
-    cdef Schedule *schedule = backend.schedule
     cdef uint64_t ticket = fetch_add(&backend.shared.tickets, 1)
     cdef double best_load = 0
-    cdef uint32_t best, member, slot, start
+    cdef uint32_t best, slot, start
     cdef double load
-    if schedule == NULL or schedule.members == 0:
+    if members_in_turn(backend) == 0:
         return pick_any(engine, backend, avoid, generation)
     start = backend.first_slot + <uint32_t>(ticket % backend.slots)
     best = least_loaded(engine, backend, start)
@@ -258,9 +237,10 @@ cdef inline uint32_t pick_least(
     if best != NO_SLOT and best != avoid and takes_session(engine, backend, best, generation):
         return best
     best = NO_SLOT  # rare: look at each of them
-    count(&engine.counters.pick_looks, schedule.members)
-    for member in range(schedule.members):
-        slot = schedule.member_slots[member]
+    count(&engine.counters.pick_looks, backend.slots)
+    for slot in range(backend.first_slot, backend.first_slot + backend.slots):
+        if rota_weight(backend.rota, slot - backend.first_slot) == 0:
+            continue
         load = load_of(engine, backend, slot)
         if best != NO_SLOT and load >= best_load:
             continue
@@ -275,11 +255,19 @@ cdef inline uint32_t pick_first(
     """The server with the lowest id."""
     cdef Schedule *schedule = backend.schedule
     cdef uint32_t member, slot
+    cdef uint32_t position
     if schedule != NULL:
         for member in range(schedule.members):
             slot = schedule.member_slots[member]
             if usable(engine, backend, slot, avoid, generation):
                 return slot
+        return pick_any(engine, backend, avoid, generation)
+    position = rota_next(backend.rota, 0)
+    while position != NO_POSITION:
+        slot = backend.first_slot + position
+        if usable(engine, backend, slot, avoid, generation):
+            return slot
+        position = rota_next(backend.rota, position + 1)
     return pick_any(engine, backend, avoid, generation)
 
 
@@ -289,19 +277,30 @@ cdef inline bint bears_more(Engine *engine, Backend *backend, uint32_t slot) noe
     All servers together may have `factor` percent of the sessions that there will be; each has
     its weight's share of these places, and one at least.
     """
-    cdef Schedule *schedule = backend.schedule
     cdef uint32_t position = slot - backend.first_slot
-    cdef uint64_t sessions, places, before, after
+    cdef uint64_t sessions, places, before, after, total
     if backend.balance_factor == 0:
         return True
     sessions = backend_sessions(
         &engine.view, backend.index, engine.worker, engine.now_ms)
     places = (max(sessions, <uint64_t>1) * backend.balance_factor + 99) // 100
-    before = schedule.weights_before[position] * places // schedule.weight_total
-    after = (schedule.weights_before[position] + schedule.weights[position]) * places // (
-        schedule.weight_total)
+    total = rota_weight_total(backend.rota)
+    before = rota_weight_before(backend.rota, position)
+    after = (before + rota_weight(backend.rota, position)) * places // total
+    before = before * places // total
     return <int64_t>load_relaxed(<uint64_t *>&engine.view.hints[slot]) < (
         max(<int64_t>(after - before), <int64_t>1))
+
+
+cdef inline uint32_t pick_only(
+        Engine *engine, Backend *backend, uint32_t avoid, uint64_t generation) noexcept nogil:
+    """The one backup that takes all sessions, if it is so and it bears one more."""
+    cdef uint32_t only = rota_only(backend.rota)
+    cdef uint32_t slot = backend.first_slot + only
+    if only != NO_POSITION and usable(
+            engine, backend, slot, avoid, generation) and bears_more(engine, backend, slot):
+        return slot
+    return pick_any(engine, backend, avoid, generation)
 
 
 cdef inline uint32_t pick_nearest(
@@ -312,27 +311,28 @@ cdef inline uint32_t pick_nearest(
     Nodes of servers that take no sessions are passed over, so a ring that still holds them
     answers as the next one will.
     """
-    cdef Schedule *schedule = backend.schedule
+    cdef const Ring *ring = ring_in_use(backend.rota)
+    cdef uint32_t first = backend.first_slot
     cdef uint32_t before, after, skipped, slot
-    if schedule == NULL or schedule.entries == 0:
-        return pick_any(engine, backend, avoid, generation)
-    after = node_at_or_after(schedule, key)
-    before = (schedule.entries if after == 0 else after) - 1
+    if ring == NULL:
+        return pick_only(engine, backend, avoid, generation)
+    after = node_at_or_after(ring, key)
+    before = node_before(ring, after)
     for skipped in range(<uint32_t>SKIPS_MAX):
-        if usable(engine, backend, schedule.slots[after], avoid, generation):
+        if usable(engine, backend, first + position_at(ring, after), avoid, generation):
             break
-        after = 0 if after + 1 == schedule.entries else after + 1
+        after = node_after(ring, after + 1)
     for skipped in range(<uint32_t>SKIPS_MAX):
-        if usable(engine, backend, schedule.slots[before], avoid, generation):
+        if usable(engine, backend, first + position_at(ring, before), avoid, generation):
             break
-        before = (schedule.entries if before == 0 else before) - 1
-    if nearer_before(schedule, before, after, key):
+        before = node_before(ring, before)
+    if nearer_before(ring, before, after, key):
         after = before
-    for skipped in range(schedule.entries):
-        slot = schedule.slots[after]
+    for skipped in range(ring.taken.members):
+        slot = first + position_at(ring, after)
         if usable(engine, backend, slot, avoid, generation) and bears_more(engine, backend, slot):
             return slot
-        after = 0 if after + 1 == schedule.entries else after + 1
+        after = node_after(ring, after + 1)
         if backend.balance_factor == 0 and skipped == SKIPS_MAX:
             break
     return pick_any(engine, backend, avoid, generation)
@@ -385,6 +385,8 @@ cdef inline uint32_t pick_server(
     if backend.generation_seen != generation or load_pointer(&backend.delivered) != NULL:
         backend.generation_seen = generation
         schedule_take(engine, backend, generation)
+    if backend.rota != NULL and 0 < backend.rota.warm_due_ms <= engine.now_ms:
+        rota_warm_up(engine, backend)
     if backend.balance == BALANCE_SOURCE:
         return pick_source(engine, backend, source_hash, avoid, generation)
     if backend.balance == BALANCE_LEASTCONN:

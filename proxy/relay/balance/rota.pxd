@@ -10,19 +10,17 @@
 # A server that comes, goes or has another weight costs in proportion to the number of weights and
 # to the logarithm of the number of servers.
 
-from libc.stdint cimport int32_t, uint16_t, uint32_t, uint64_t, uint8_t
+from libc.stdint cimport int32_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
 
-from proxy.relay.state.server_types cimport Rota, RotaGroup, WeightClass
-
-cdef extern from *:
-    int lowest_bit "__builtin_ctzll"(unsigned long long word) noexcept nogil
+from proxy.relay.balance.bit_tree cimport (
+    NO_POSITION, tree_below, tree_flip, tree_free, tree_make, tree_next, tree_nth)
+from proxy.relay.balance.ring cimport TAIL_CELLS, ring_free, ring_lay, ring_make, ring_shift
+from proxy.relay.state.server_types cimport Ring, Rota, RotaGroup, WeightClass
 
 cdef enum:
-    WORD_BITS = 64
     HELD_BACKUP = 0x8000  # in `Rota.held`; the rest is the weight
-    WEIGHTS_MAX = 256  # different ones: more than this no server has
-    NO_POSITION = 0xFFFFFFFF
+    WEIGHTS_MAX = 4096  # different ones: 256, in sixteenths while servers warm up
 
 
 cdef inline Rota *rota_make(uint32_t positions, bint first_only) noexcept nogil:
@@ -30,7 +28,7 @@ cdef inline Rota *rota_make(uint32_t positions, bint first_only) noexcept nogil:
     cdef Rota *rota = <Rota *>calloc(1, sizeof(Rota))
     if rota == NULL:
         return NULL
-    rota.words = (positions + WORD_BITS - 1) // WORD_BITS
+    rota.positions = positions
     rota.first_only = first_only
     rota.held = <uint16_t *>calloc(positions + 1, sizeof(uint16_t))
     if rota.held == NULL:
@@ -46,10 +44,29 @@ cdef inline void rota_free(Rota *rota) noexcept nogil:
         return
     for kind in range(2):
         for index in range(rota.groups[kind].count):
-            free(rota.groups[kind].classes[index].words)
+            tree_free(&rota.groups[kind].classes[index].tree)
         free(rota.groups[kind].classes)
+    if rota.rings != NULL:
+        ring_free(&rota.rings[0])
+        ring_free(&rota.rings[1])
+    free(rota.rings)
     free(rota.held)
     free(rota)
+
+
+cdef inline bint rota_add_rings(Rota *rota, uint64_t weight) noexcept nogil:
+    """Its servers, of this weight by the file in sixteenths, get nodes; False without memory."""
+    cdef int kind
+    rota.ring_weight = weight
+    rota.rings = <Ring *>calloc(2, sizeof(Ring))
+    if rota.rings == NULL:
+        return False
+    for kind in range(2):
+        if not ring_make(&rota.rings[kind], rota.positions):
+            return False
+        rota.rings[kind].shift = ring_shift(weight, 0)
+    return ring_lay(
+        &rota.rings[0], <uint32_t>(2 * (weight >> rota.rings[0].shift)), TAIL_CELLS) >= 0
 
 
 cdef inline WeightClass *class_of(
@@ -66,51 +83,17 @@ cdef inline WeightClass *class_of(
     group.classes = found
     found = &group.classes[group.count]
     found.weight = weight
-    found.members = 0
-    found.words = <uint64_t *>calloc(rota.words, sizeof(uint64_t) + sizeof(uint32_t))
-    if found.words == NULL:
+    if not tree_make(&found.tree, rota.positions):
         return NULL
-    found.sums = <uint32_t *>(found.words + rota.words)
     group.count += 1
     return found
 
 
 cdef inline void class_drop(RotaGroup *group, WeightClass *former) noexcept nogil:
     """A class lost its last member."""
-    free(former.words)
+    tree_free(&former.tree)
     group.count -= 1
     former[0] = group.classes[group.count]
-
-
-cdef inline void class_count(
-        Rota *rota, WeightClass *members, uint32_t position, int32_t change) noexcept nogil:
-    """Add a member, or take it away."""
-    cdef uint32_t word = position // WORD_BITS + 1
-    members.words[word - 1] ^= <uint64_t>1 << position % WORD_BITS
-    members.members += change
-    while word <= rota.words:
-        members.sums[word - 1] += change
-        word += word & (~word + 1)
-
-
-cdef inline uint32_t class_member(
-        const Rota *rota, const WeightClass *members, uint32_t rank) noexcept nogil:
-    """The position of the member that so many others of its class come before."""
-    cdef uint32_t step = 1
-    cdef uint32_t word = 0
-    cdef uint64_t bits
-    while step * 2 <= rota.words:
-        step *= 2
-    while step != 0:
-        if word + step <= rota.words and members.sums[word + step - 1] <= rank:
-            word += step
-            rank -= members.sums[word - 1]
-        step //= 2
-    bits = members.words[word]
-    while rank != 0:
-        bits &= bits - 1
-        rank -= 1
-    return word * WORD_BITS + lowest_bit(bits)
 
 
 cdef inline void group_sum(RotaGroup *group) noexcept nogil:
@@ -121,8 +104,8 @@ cdef inline void group_sum(RotaGroup *group) noexcept nogil:
     group.members = 0
     for index in range(group.count):
         first = group.classes[index].weight
-        group.members += group.classes[index].members
-        total += <uint64_t>first * group.classes[index].members
+        group.members += group.classes[index].tree.members
+        total += <uint64_t>first * group.classes[index].tree.members
         second = divisor
         while second != 0:
             first, second = second, first % second
@@ -138,8 +121,8 @@ cdef inline bint group_move(
     cdef WeightClass *members = class_of(rota, group, weight)
     if members == NULL:
         return False
-    class_count(rota, members, position, change)
-    if members.members == 0:
+    tree_flip(&members.tree, position, change)
+    if members.tree.members == 0:
         class_drop(group, members)
     group_sum(group)
     return True
@@ -170,7 +153,7 @@ cdef inline const RotaGroup *group_in_use(const Rota *rota) noexcept nogil:
 
 cdef inline bint only_first(const Rota *rota, const RotaGroup *group) noexcept nogil:
     """Whether one backup alone takes the sessions."""
-    return rota.first_only and group == &rota.groups[1]
+    return rota.first_only and group == &rota.groups[1] and group.members != 0
 
 
 cdef inline uint64_t rota_entries(const Rota *rota) noexcept nogil:
@@ -185,18 +168,87 @@ cdef inline uint32_t rota_members(const Rota *rota) noexcept nogil:
     return min(group.members, <uint32_t>1) if only_first(rota, group) else group.members
 
 
+cdef inline uint64_t group_weight(const RotaGroup *group) noexcept nogil:
+    """The weight of all members."""
+    return group.entries * group.divisor
+
+
+cdef inline uint32_t weight_held(const Rota *rota, uint32_t position, int kind) noexcept nogil:
+    """The weight of a server as one of the active ones (0) or of the backups (1)."""
+    cdef uint16_t held = rota.held[position]
+    return held & ~HELD_BACKUP if (held & HELD_BACKUP != 0) == kind else 0
+
+
+cdef inline uint32_t group_next(const RotaGroup *group, uint32_t position) noexcept nogil:
+    """The first member at a position or behind it, in the order of the file; NO_POSITION: none."""
+    cdef uint32_t first = NO_POSITION
+    cdef uint32_t index
+    for index in range(group.count):
+        first = min(first, tree_next(&group.classes[index].tree, position))
+    return first
+
+
+cdef inline uint32_t first_member(const RotaGroup *group) noexcept nogil:
+    """The first member in the order of the file."""
+    return group_next(group, 0)
+
+
+cdef inline uint32_t rota_next(const Rota *rota, uint32_t position) noexcept nogil:
+    """The first server with turns at a position or behind it; NO_POSITION: none."""
+    cdef const RotaGroup *group = group_in_use(rota)
+    if only_first(rota, group) and position != 0:
+        return NO_POSITION
+    return group_next(group, position)
+
+
+cdef inline uint32_t rota_only(const Rota *rota) noexcept nogil:
+    """The one backup that takes all sessions; NO_POSITION: it is not so."""
+    cdef const RotaGroup *group = group_in_use(rota)
+    return first_member(group) if only_first(rota, group) else NO_POSITION
+
+
 cdef inline uint32_t rota_weight(const Rota *rota, uint32_t position) noexcept nogil:
     """The weight of a server that has turns; 0 of any other."""
-    cdef uint16_t held = rota.held[position]
-    if (held & HELD_BACKUP != 0) != (rota.groups[0].members == 0):
+    cdef const RotaGroup *group = group_in_use(rota)
+    if only_first(rota, group) and position != first_member(group):
         return 0
-    return held & ~HELD_BACKUP
+    return weight_held(rota, position, group == &rota.groups[1])
+
+
+cdef inline uint64_t rota_weight_before(const Rota *rota, uint32_t position) noexcept nogil:
+    """The weight of all servers with turns that precede one of them in the file."""
+    cdef const RotaGroup *group = group_in_use(rota)
+    cdef const WeightClass *each
+    cdef uint64_t found = 0
+    cdef uint32_t index
+    if only_first(rota, group):
+        return 0
+    for index in range(group.count):
+        each = &group.classes[index]
+        found += <uint64_t>each.weight * tree_below(&each.tree, position)
+    return found
+
+
+cdef inline uint64_t rota_weight_total(const Rota *rota) noexcept nogil:
+    """The weight of all servers with turns."""
+    cdef const RotaGroup *group = group_in_use(rota)
+    return rota_weight(rota, first_member(group)) if only_first(rota, group) else (
+        group_weight(group))
+
+
+cdef inline const Ring *ring_in_use(const Rota *rota) noexcept nogil:
+    """The nodes of the servers with turns; NULL where one backup alone has them, or none."""
+    cdef const RotaGroup *group = group_in_use(rota)
+    cdef const Ring *ring = &rota.rings[group == &rota.groups[1]]
+    if only_first(rota, group) or ring.taken.members == 0:
+        return NULL
+    return ring
 
 
 cdef inline uint64_t class_turns(
         const RotaGroup *group, const WeightClass *members) noexcept nogil:
     """How many turns of a round a class has."""
-    return <uint64_t>members.members * (members.weight // group.divisor)
+    return <uint64_t>members.tree.members * (members.weight // group.divisor)
 
 
 cdef inline uint64_t class_before(
@@ -232,14 +284,13 @@ cdef inline uint64_t place_of(const RotaGroup *group, uint64_t turn) noexcept no
     return low
 
 
-cdef inline uint32_t class_at(
-        const Rota *rota, const WeightClass *members, uint64_t turn) noexcept nogil:
+cdef inline uint32_t class_at(const WeightClass *members, uint64_t turn) noexcept nogil:
     """The position of the member that has a turn of its class: they follow each other in rounds."""
-    return class_member(rota, members, <uint32_t>(turn % members.members))
+    return tree_nth(&members.tree, <uint32_t>(turn % members.tree.members))
 
 
 cdef inline uint32_t nth_at(
-        const Rota *rota, const RotaGroup *group, uint64_t place, uint64_t number) noexcept nogil:
+        const RotaGroup *group, uint64_t place, uint64_t number) noexcept nogil:
     """Of the servers that belong at one place, one of each class at most, the `number`-th."""
     cdef uint32_t found[WEIGHTS_MAX]
     cdef uint32_t index, at, position
@@ -249,7 +300,7 @@ cdef inline uint32_t nth_at(
         turn = class_before(group, &group.classes[index], place)
         if class_before(group, &group.classes[index], place + 1) == turn:
             continue
-        position = class_at(rota, &group.classes[index], turn)
+        position = class_at(&group.classes[index], turn)
         at = count
         while at > 0 and found[at - 1] > position:
             found[at] = found[at - 1]
@@ -259,22 +310,13 @@ cdef inline uint32_t nth_at(
     return found[number]
 
 
-cdef inline uint32_t first_member(const Rota *rota, const RotaGroup *group) noexcept nogil:
-    """The first member in the order of the file."""
-    cdef uint32_t first = NO_POSITION
-    cdef uint32_t index
-    for index in range(group.count):
-        first = min(first, class_member(rota, &group.classes[index], 0))
-    return first
-
-
 cdef inline uint32_t rota_turn(const Rota *rota, uint64_t turn) noexcept nogil:
     """The position in the backend of the server whose turn it is, of `rota_entries` turns."""
     cdef const RotaGroup *group = group_in_use(rota)
     cdef uint64_t place
     if only_first(rota, group):
-        return first_member(rota, group)
+        return first_member(group)
     if group.count == 1:
-        return class_at(rota, group.classes, turn)
+        return class_at(group.classes, turn)
     place = place_of(group, turn)
-    return nth_at(rota, group, place, turn - group_before(group, place))
+    return nth_at(group, place, turn - group_before(group, place))

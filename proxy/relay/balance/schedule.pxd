@@ -1,10 +1,11 @@
-# The schedule of a backend: its usable servers, laid out for how the backend balances. Pure but for
-# its allocation.
+# The schedule of a backend: its usable servers, laid out where a rota does not have their order
+# (proxy/members/laid_out.py says where). Pure but for its allocation.
 #
 # Every worker builds the same schedule from the same slots, so one shared ticket counter makes the
 # round robin exact over all of them: within `entries` tickets each server has its turns, as many
-# as its weight says after division by the greatest common divisor (turns.pxd; ring.pxd for
-# consistent hashing). The weights of static-rr and of a map of hashes are the configured ones.
+# as its weight says after division by the greatest common divisor (turns.pxd). The weights of
+# static-rr and of a map of hashes are the configured ones. What a rota names turn by turn it has,
+# too (`SCHEDULE_TURNS`): the tests hold the one against the other.
 #
 # Building reads the segment only and may run in any thread. A schedule never changes afterwards.
 
@@ -12,13 +13,11 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t, uint8_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memset
 
-from proxy.relay.balance.ring cimport RING_NODES_MAX, place_nodes, sort_words
 from proxy.relay.balance.turns cimport SCHEDULE_WEIGHT_MAX, map_turns, spread_turns
 from proxy.relay.state.server_types cimport Schedule
-from proxy.relay.state.types cimport (
-    SCHEDULE_MAP, SCHEDULE_ORDER, SCHEDULE_RING, SCHEDULE_TURNS)
+from proxy.relay.state.types cimport SCHEDULE_MAP, SCHEDULE_ORDER
 from shm.atomics cimport load32_acquire, load_acquire
-from shm.eligibility cimport WARM_STEP_MS, WARM_STEPS, ServerView, server_view, warmth
+from shm.eligibility cimport ServerView, server_view
 from shm.segment cimport View
 
 cdef enum:
@@ -41,22 +40,9 @@ cdef inline uint32_t greatest_divisor(uint32_t first, uint32_t second) noexcept 
     return first
 
 
-cdef inline uint32_t warm_weight(
-        Schedule *schedule, const ServerView *server, uint32_t slowstart_ms,
-        int64_t now_ms) noexcept nogil:
-    """The sixteenths of weight that a server has now; notes when they will be more."""
-    cdef uint32_t warm = warmth(server.warm_from_ms, slowstart_ms, now_ms)
-    cdef int64_t next_ms = now_ms + WARM_STEP_MS
-    if warm < WARM_STEPS:
-        next_ms -= (now_ms - server.warm_from_ms) % WARM_STEP_MS
-        if schedule.warm_next_ms == 0 or next_ms < schedule.warm_next_ms:
-            schedule.warm_next_ms = next_ms
-    return server.weight * warm
-
-
 cdef inline void collect_members(
-        Schedule *schedule, const View *view, uint32_t backend, int kind, int hold,
-        int64_t now_ms) noexcept nogil:
+        Schedule *schedule, const View *view, uint32_t backend, int kind,
+        int hold) noexcept nogil:
     """Note the eligible servers of one kind, with their weights."""
     cdef ServerView server
     cdef uint32_t first = view.backends[backend].first_slot
@@ -68,8 +54,7 @@ cdef inline void collect_members(
             continue
         schedule.member_slots[schedule.members] = slot
         schedule.member_weights[schedule.members] = (
-            WARM_STEPS * view.statics[slot].weight if kind == SCHEDULE_MAP
-            else warm_weight(schedule, &server, view.statics[slot].slowstart_ms, now_ms))
+            view.statics[slot].weight if kind == SCHEDULE_MAP else server.weight)
         schedule.members += 1
         if hold == HOLD_FIRST_BACKUP:
             return
@@ -105,16 +90,6 @@ cdef inline void limit_weights(Schedule *schedule, uint64_t total_max) noexcept 
         schedule.member_weights[member] = max(weight, <uint32_t>1)
 
 
-cdef inline void note_weights(Schedule *schedule, uint32_t first_slot) noexcept nogil:
-    """Keep the members' weights by their position in the backend."""
-    cdef uint32_t member, position
-    for member in range(schedule.members):
-        position = schedule.member_slots[member] - first_slot
-        schedule.weights[position] = schedule.member_weights[member]
-        schedule.weights_before[position] = schedule.weight_total
-        schedule.weight_total += schedule.member_weights[member]
-
-
 cdef inline bint lay_turns(Schedule *schedule, int kind) noexcept nogil:
     """Allocate and fill `slots` with turns; False without memory."""
     cdef uint32_t peers[SCHEDULE_WEIGHT_MAX + 1]
@@ -140,24 +115,27 @@ cdef inline bint lay_turns(Schedule *schedule, int kind) noexcept nogil:
     return True
 
 
-cdef inline bint lay_ring(Schedule *schedule, const View *view) noexcept nogil:
-    """Allocate and fill `keys` and `slots` with nodes; False without memory."""
-    cdef uint64_t *nodes
-    cdef uint32_t entry
-    cdef bint done = False
-    schedule.entries = <uint32_t>weigh(schedule)
-    schedule.slots = <uint32_t *>malloc(schedule.entries * sizeof(uint32_t))
-    schedule.keys = <uint32_t *>malloc(schedule.entries * sizeof(uint32_t))
-    nodes = <uint64_t *>malloc(2 * <size_t>schedule.entries * sizeof(uint64_t))
-    if schedule.slots != NULL and schedule.keys != NULL and nodes != NULL:
-        place_nodes(schedule, view, nodes)
-        sort_words(nodes, nodes + schedule.entries, schedule.entries)
-        for entry in range(schedule.entries):
-            schedule.keys[entry] = <uint32_t>(nodes[entry] >> 32)
-            schedule.slots[entry] = <uint32_t>nodes[entry]
-        done = True
-    free(nodes)
-    return done
+cdef inline void sort_words(uint64_t *words, uint64_t *spare, uint32_t count) noexcept nogil:
+    """Sort by the upper 32 bits; equal ones stay in their order. `spare` is as long as `words`."""
+    cdef uint32_t starts[256]
+    cdef uint64_t *source = words
+    cdef uint64_t *target = spare
+    cdef uint32_t index, before, here
+    cdef int shift, digit
+    for shift in range(32, 64, 8):
+        memset(starts, 0, sizeof(starts))
+        for index in range(count):
+            starts[source[index] >> shift & 255] += 1
+        before = 0
+        for digit in range(256):
+            here = starts[digit]
+            starts[digit] = before
+            before += here
+        for index in range(count):
+            digit = source[index] >> shift & 255
+            target[starts[digit]] = source[index]
+            starts[digit] += 1
+        source, target = target, source  # four passes: the last one ends in `words`
 
 
 cdef inline bint lay_order(Schedule *schedule, const View *view) noexcept nogil:
@@ -176,27 +154,17 @@ cdef inline bint lay_order(Schedule *schedule, const View *view) noexcept nogil:
     return True
 
 
-cdef inline bint lay_out(
-        Schedule *schedule, const View *view, uint32_t first_slot, int kind) noexcept nogil:
-    """What the members' weights become for this kind; False without memory."""
-    cdef bint done = True
-    if kind == SCHEDULE_RING:
-        limit_weights(schedule, RING_NODES_MAX)
-        done = lay_ring(schedule, view)
-    else:
-        reduce_weights(schedule)
-    if kind == SCHEDULE_TURNS or kind == SCHEDULE_MAP:
-        limit_weights(schedule, SCHEDULE_ENTRIES_MAX)
-        done = lay_turns(schedule, kind)
-    elif kind == SCHEDULE_ORDER:
-        done = lay_order(schedule, view)
-    note_weights(schedule, first_slot)
-    return done
+cdef inline bint lay_out(Schedule *schedule, const View *view, int kind) noexcept nogil:
+    """What the members are laid out in for this kind; False without memory."""
+    if kind == SCHEDULE_ORDER:
+        return lay_order(schedule, view)
+    reduce_weights(schedule)
+    limit_weights(schedule, SCHEDULE_ENTRIES_MAX)
+    return lay_turns(schedule, kind)
 
 
 cdef inline Schedule *schedule_build(
-        const View *view, uint32_t backend, int kind, uint8_t allbackups,
-        int64_t now_ms) noexcept nogil:
+        const View *view, uint32_t backend, int kind, uint8_t allbackups) noexcept nogil:
     """A schedule of the servers that are eligible now; NULL without memory."""
     cdef Schedule *schedule = <Schedule *>calloc(1, sizeof(Schedule))
     cdef uint32_t room
@@ -207,19 +175,14 @@ cdef inline Schedule *schedule_build(
     room = schedule.span + 1
     schedule.member_slots = <uint32_t *>malloc(room * sizeof(uint32_t))
     schedule.member_weights = <uint32_t *>malloc(room * sizeof(uint32_t))
-    schedule.weights = <uint32_t *>calloc(room, sizeof(uint32_t))
-    schedule.weights_before = <uint64_t *>calloc(room, sizeof(uint64_t))
-    if schedule.member_slots == NULL or schedule.member_weights == NULL or (
-            schedule.weights == NULL or schedule.weights_before == NULL):
+    if schedule.member_slots == NULL or schedule.member_weights == NULL:
         schedule_free(schedule)
         return NULL
-    collect_members(schedule, view, backend, kind, HOLD_ACTIVE, now_ms)
+    collect_members(schedule, view, backend, kind, HOLD_ACTIVE)
     if schedule.members == 0:
         collect_members(
-            schedule, view, backend, kind, HOLD_BACKUPS if allbackups else HOLD_FIRST_BACKUP,
-            now_ms)
-    if schedule.members != 0 and not lay_out(
-            schedule, view, view.backends[backend].first_slot, kind):
+            schedule, view, backend, kind, HOLD_BACKUPS if allbackups else HOLD_FIRST_BACKUP)
+    if schedule.members != 0 and not lay_out(schedule, view, kind):
         schedule_free(schedule)
         return NULL
     return schedule
@@ -229,9 +192,6 @@ cdef inline void schedule_free(Schedule *schedule) noexcept nogil:
     if schedule == NULL:
         return
     free(schedule.slots)
-    free(schedule.keys)
     free(schedule.member_slots)
     free(schedule.member_weights)
-    free(schedule.weights)
-    free(schedule.weights_before)
     free(schedule)

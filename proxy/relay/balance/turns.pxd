@@ -14,7 +14,7 @@ from libc.string cimport memset
 from proxy.relay.state.server_types cimport Schedule
 
 cdef enum:
-    SCHEDULE_WEIGHT_MAX = 4096  # 256 units, each of WARM_STEPS parts
+    SCHEDULE_WEIGHT_MAX = 256
 
 
 cdef inline uint64_t turn_position(

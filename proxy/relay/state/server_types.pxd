@@ -54,6 +54,8 @@ cdef struct ServerCache:
     int64_t end_down_ms  # sessions that were at the server by then end: it went down
     int64_t end_up_ms  # the same: it is a backup, and an active one came up
     Presence presence
+    uint8_t warming  # it is in the list of those that warm up
+    uint32_t next_warming  # slot, + 1, of the one behind it there; 0: none
     uint32_t tag  # of the address in `view`
     ServerView view
 
@@ -61,14 +63,9 @@ cdef struct Schedule:  # immutable once delivered; balance/schedule.pxd builds i
     uint64_t generation  # of the backend when the building began
     uint32_t entries  # length of `slots`
     uint32_t members, span  # eligible servers; of so many slots
-    uint32_t *slots  # whose turn, or whose node, each entry is
-    uint32_t *keys  # of a ring: where each node stands, ascending
+    uint32_t *slots  # whose turn each entry is
     uint32_t *member_slots
     uint32_t *member_weights
-    uint32_t *weights  # by position in the backend; 0: no member
-    uint64_t *weights_before  # by position in the backend: sum of the weights of those before
-    uint64_t weight_total
-    int64_t warm_next_ms  # when a member that warms up has more weight; 0: none warms up
 
 cdef struct LeastBlock:  # HINT_BLOCK_SLOTS neighbouring slots, as leastconn last saw them
     uint64_t changes  # of the block's hints at that time, plus one; 0: never
@@ -84,11 +81,25 @@ cdef struct FullBlocks:  # and until when that is good (balance/full.pxd)
     uint64_t gauges  # their changes
     uint64_t sweeps  # the engine's
 
-cdef struct WeightClass:  # the members of one weight
-    uint32_t weight
+cdef struct BitTree:  # a set of numbers (balance/bit_tree.pxd)
+    uint64_t *bits
+    uint32_t *sums  # how many bits are set, as a tree: some words up to each
+    uint32_t words
     uint32_t members
-    uint64_t *words  # a bit for each position in the backend
-    uint32_t *sums  # how many bits are set, as a tree: some words up to each (Fenwick)
+
+cdef struct Ring:  # of consistent hashing (balance/ring.pxd)
+    uint64_t *cells  # of a node its key, then its server's position
+    BitTree taken  # cells with a node
+    uint32_t homes  # cells that keys lead to
+    uint32_t length  # of `cells`: there is a tail for nodes that found theirs taken
+    uint32_t positions
+    uint16_t *nodes  # by position: how many the server has
+    uint32_t *ids  # by position: of the server that has them
+    uint32_t shift  # by so many bits are weights scaled down
+
+cdef struct WeightClass:  # the members of one weight, by their positions in the backend
+    uint32_t weight
+    BitTree tree
 
 cdef struct RotaGroup:
     WeightClass *classes
@@ -100,5 +111,9 @@ cdef struct RotaGroup:
 cdef struct Rota:  # whose turn it is (balance/rota.pxd)
     RotaGroup groups[2]  # active servers, backups
     uint16_t *held  # by position: its weight, and whether it is a backup; 0: no member
-    uint32_t words  # that have a bit for each position
+    uint32_t positions
+    uint32_t first_warming  # slot, + 1, in the list of those that warm up; 0: none does
+    int64_t warm_due_ms  # when one of these has more weight; 0: none does
+    Ring *rings  # of the two groups; NULL: none
+    uint64_t ring_weight  # that all servers have by the file, in sixteenths
     uint8_t first_only  # of backups the first takes all sessions

@@ -117,7 +117,7 @@ cdef enum:  # Balance
 cdef enum:  # ScheduleKind: what a balance looks its servers up in
     SCHEDULE_TURNS = 0  # smoothly spread turns
     SCHEDULE_MAP = 1  # turns by configured weights, in HAProxy's order
-    SCHEDULE_RING = 2  # nodes of consistent hashing
+    SCHEDULE_RING = 2  # nodes of consistent hashing, beside turns
     SCHEDULE_LOADS = 3  # weights only
     SCHEDULE_ORDER = 4  # members by id
 
@@ -232,7 +232,7 @@ cdef struct Backend:
     BackendCounters *counters  # this worker's row
     BackendShared *shared
     Schedule *schedule  # the relay's own; NULL: turns are those of the rota
-    Rota *rota  # NULL: it has no turns, or one that warms up (balance/rota.pxd)
+    Rota *rota  # NULL: turns are laid out (proxy/members/laid_out.py)
     uint64_t generation_seen  # table_generation at the last look for a newer schedule
     uint8_t looked_at  # at all its servers, for sessions to end; from then on the journal tells
     void *delivered  # Schedule from the main thread, not looked at yet; exchanged atomically
@@ -245,7 +245,6 @@ cdef struct Backend:
     uint32_t balance_factor  # hash-balance-factor in percent; 0: none
     uint8_t avalanche  # of hash-type
     uint8_t aside  # its schedules are built by the main thread
-    int64_t warm_next_ms  # of the last schedule that the main thread built; its own word
     LeastBlock *blocks  # of leastconn: what is known of each block of hints
     FullBlocks full  # blocks of servers that have no place left
     int retries

@@ -75,7 +75,6 @@ def be_relay(runtime: Runtime, worker: int, sweep_ms: int | None) -> None:
         if generation != built:
             built = generation
             relay.rebuild(0)
-        relay.warm_up()
         thread.join(0.02)
     os._exit(0)
 
