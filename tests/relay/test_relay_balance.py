@@ -115,6 +115,19 @@ def test_leastconn_fills_the_emptiest_server_for_its_weight() -> None:
             wait_for(lambda: relay.hints() == [0, 0, 0], 5, "the hints return to zero")
 
 
+@pytest.mark.slow
+def test_leastconn_takes_an_idle_server_that_comes_back_whatever_others_have() -> None:
+    with named_servers(2, hold=True) as (first, second):
+        nobody = [RelayServer(None, 0)] * 63  # the two are in different blocks of hints
+        servers = [RelayServer(*first.address), *nobody, RelayServer(*second.address)]
+        with RelayUnderTest(servers, balance=Balance.LEASTCONN) as relay, ExitStack() as stack:
+            for flags, expected in ((AdminFlag.FMAINT, b"0"), (AdminFlag(0), b"1")):
+                relay.administer(64, flags=flags)
+                for _ in range(2 if flags else 1):
+                    client = stack.enter_context(relay.connect())
+                    assert receive_count(client, 1) == expected
+
+
 def test_leastconn_counts_the_sessions_of_all_relays() -> None:
     with named_servers(4, hold=True) as servers:
         addresses = [server.address for server in servers]
