@@ -141,6 +141,7 @@ cdef class UsableServers:
         cdef uint64_t sixteenths, first_backup = 0
         numbers[0] = numbers[1] = 0
         sums[0] = sums[1] = 0
+        self.looks += self.segment.view.backends[backend].slots
         for slot in range(first, first + self.segment.view.backends[backend].slots):
             if not server_view(&self.segment.view, slot, &server) or not server.eligible:
                 continue

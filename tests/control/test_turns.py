@@ -10,7 +10,7 @@ from http import HTTPStatus
 
 import pytest
 
-from proxy.config.model.settings import Check, Origin, Proxy
+from proxy.config.model.settings import Balancing, Check, Origin, Proxy
 from proxy.control.command import Level
 from proxy.control.command_line import CommandLine
 from proxy.control.http.connection import Addresses, HttpConnection, Response, plain
@@ -20,6 +20,7 @@ from proxy.control.limits import PIECES_AT_ONCE
 from proxy.control.places import Client, Places
 from proxy.control.process import Control
 from proxy.control.rows.service_counters import ServiceCounters
+from proxy.runtime import now_ms
 from tests.support.control.sections import METRICS
 from tests.support.control.site import World, a_server
 
@@ -106,10 +107,12 @@ class Room:
 
 
 @contextmanager
-def world_of(servers: int, sections: int) -> Iterator[World]:
+def world_of(servers: int, sections: int, slowstart_ms: int = 0) -> Iterator[World]:
     """One large backend, and many small sections."""
+    balancing = Balancing(slowstart_ms=slowstart_ms)
     large = tuple(
-        a_server(f"s{at}", "127.78.9.1", 80, check=Check()) for at in range(1, servers + 1)
+        a_server(f"s{at}", "127.78.9.1", 80, check=Check(), balancing=balancing)
+        for at in range(1, servers + 1)
     )
     small = [
         Proxy(f"l{at}", 100 + at, "listen", Origin(), servers=(a_server("s", "127.78.9.2", 80),))
@@ -258,7 +261,7 @@ ORDERS = (
 )
 
 
-def cost_of_orders(servers: int, sections: int) -> list[tuple[int, int]]:
+def cost_of_orders(servers: int, sections: int, slowstart_ms: int) -> list[tuple[int, int]]:
     """Looks and decided records of each order."""
 
     async def scenario(world: World) -> list[tuple[int, int]]:
@@ -269,16 +272,18 @@ def cost_of_orders(servers: int, sections: int) -> list[tuple[int, int]]:
         for order in ORDERS:
             before = room.looks.all, usable.looks
             await room.ask(order)
-            usable.of(0)
+            room.control.monitor.look_at_availability(now_ms())
             costs.append((room.looks.all - before[0], usable.looks - before[1]))
         return costs
 
-    with world_of(servers, sections) as world:
+    with world_of(servers, sections, slowstart_ms) as world:
         return asyncio.run(scenario(world))
 
 
-def test_the_cost_of_an_order_does_not_depend_on_the_size_of_the_table() -> None:
-    small, large = cost_of_orders(10, 1), cost_of_orders(SERVERS, SECTIONS)
+@pytest.mark.parametrize("slowstart_ms", [0, 60_000])
+def test_the_cost_of_an_order_does_not_depend_on_the_size_of_the_table(slowstart_ms: int) -> None:
+    small = cost_of_orders(10, 1, slowstart_ms)
+    large = cost_of_orders(SERVERS, SECTIONS, slowstart_ms)
     assert small == large
     assert max(looks for looks, _ in large) <= 4
     assert max(decided for _, decided in large) <= 1

@@ -207,8 +207,8 @@ class SetServer:
 
     def usable(self, backend: int) -> Usable:
         """How many servers of a backend take sessions."""
-        summary = self.report.monitor.summary(self.report.runtime.servers.backends[backend])
-        return Usable(summary.active, summary.backup)
+        counts = self.report.monitor.usable.of(backend)
+        return Usable(counts.active, counts.backup)
 
     def set_state(self, observed: Observed, state: str) -> Answer:
         """Bring a server into a state."""

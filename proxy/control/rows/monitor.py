@@ -136,10 +136,16 @@ class Monitor:
         usable = self.usable.of(proxy.backend_index, warm_at_ms)
         return summarize(proxy, usable, len(self.servers.of(proxy)))
 
+    def is_up(self, proxy: Proxy) -> bool:
+        """Whether a backend takes sessions; whoever warms up has some weight, and is not asked."""
+        assert proxy.backend_index is not None
+        usable = self.usable.of(proxy.backend_index)
+        return summarize(proxy, usable, len(self.servers.of(proxy))).up
+
     def availability_of(self, proxy: Proxy) -> Availability:
         """Where a backend stands when control begins: down since its last server changed."""
         created_ms = self.segment.created_ms
-        if self.summary(proxy).up:
+        if self.is_up(proxy):
             return Availability(up=True, since_ms=created_ms)
         changes = [
             server.standing.last_change_ms(created_ms) for server in self.observer.backend(proxy)
@@ -181,7 +187,7 @@ class Monitor:
         for backend in self.usable.take_changed():
             proxy = self.backends[backend]
             if proxy.name in self.availability:  # no spare one
-                self.availability[proxy.name].look(self.summary(proxy).up, now_ms)
+                self.availability[proxy.name].look(self.is_up(proxy), now_ms)
 
     def clear(self, now_ms: int, *, totals: bool) -> Iterator[None]:
         """Show maxima, and with `totals` all that is counted, from now on; in portions."""
