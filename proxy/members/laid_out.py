@@ -2,10 +2,11 @@
 
 A relay finds whose turn it is by the servers of each weight (relay/balance/rota.pxd), at a cost
 that does not grow with their number, and follows each change by looking at that server alone. It
-cannot where the order is another than that of evenly spread turns: in HAProxy's maps of unequal weights
-(`static-rr`, hashes without `hash-type consistent`), and in `balance first` by ids that do not
-ascend. There each change has all servers laid out anew, by the main threads of workers where they
-are many, in their time: changes that come meanwhile are laid out together. Must not know the segment.
+cannot where the order is another than that of evenly spread turns: in HAProxy's maps of unequal
+weights (`static-rr`, hashes without `hash-type consistent`), and in `balance first` by ids that do
+not ascend. There each change has all servers laid out anew, by the main threads of workers where
+they are many, in their time: changes that come meanwhile are laid out together.
+Must not know the segment.
 """
 
 from __future__ import annotations
