@@ -10,6 +10,7 @@ import socket
 import time
 from statistics import median
 
+from loadtest.asking import ANSWER_SECONDS, ask
 from loadtest.cpu import tree_run_seconds
 from loadtest.instance import Instance
 from loadtest.load import Load, at_once
@@ -19,7 +20,6 @@ from loadtest.site import Site
 from loadtest.traffic import Sample
 
 SETTLE_SECONDS = 1.0
-ANSWER_SECONDS = 60.0
 READ_BYTES = 1 << 18
 SCRAPES_PER_SECOND = 2  # of the length of a load
 ORDERS_PER_SECOND = 20  # likewise
@@ -88,15 +88,7 @@ def orders(instance: Instance, _site: Site, seconds: int) -> Sample:
 
 def _order(instance: Instance, state: str) -> float:
     """Seconds until the order is answered."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
-        client.settimeout(ANSWER_SECONDS)
-        began = time.monotonic()
-        client.connect(str(instance.stats_socket))
-        client.sendall(f"set server web/web2 state {state}\n".encode())
-        said = b""
-        while data := client.recv(READ_BYTES):
-            said += data
-        took = time.monotonic() - began
+    took, said = ask(instance, f"set server web/web2 state {state}")
     if said.strip():
         raise ProgramFailedError(f"an order was refused: {said[:80]!r}")
     return took

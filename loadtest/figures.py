@@ -163,6 +163,9 @@ FIGURES = (
         "listed", "latency_p99_us", "  while they are listed / without", "x", {}, 1.05, "unlisted"
     ),
     Figure("listed", "listing_ms", "  the longest listing of all", "ms"),
+    Figure("members", "add_ms", "add server, under load, p50", "ms", absolute_goal=3),
+    Figure("members", "del_ms", "  del server", "ms", absolute_goal=3),
+    Figure("members", "rate", "  requests beside it", "1/s"),
     Figure("bulk1", "cpu_s_per_gb", "CPU per GB, one stream up", "s", {"haproxy": 0.38}),
     Figure("bulk1", "gbit_per_s", "  throughput", "Gbit/s"),
     Figure("bulk1r", "cpu_s_per_gb", "CPU per GB, one stream down", "s", {"haproxy": 0.38}),

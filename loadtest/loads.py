@@ -20,6 +20,7 @@ from loadtest.idle import hold_connections
 from loadtest.instance import Instance
 from loadtest.latency import BESIDE_BULK_RATE, SATURATION_SHARES, largest_rate, pace
 from loadtest.load import Load, Prepare, Run, at_once
+from loadtest.member_loads import MEMBER_LOADS
 from loadtest.process import output_of
 from loadtest.process_loads import PROCESS_LOADS
 from loadtest.programs import DNS_PROGRAMS, Setup
@@ -263,6 +264,7 @@ LOADS = (
     ),
     *PROCESS_LOADS,
     *SESSION_LOADS,
+    *MEMBER_LOADS,
     Load("calls", "system calls, keep-alive", at_once(calls_keepalive)),
     Load("callsclose", "system calls, short", at_once(calls_close)),
     Load(

@@ -7,12 +7,11 @@ process.
 from __future__ import annotations
 
 import os
-import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from loadtest.asking import ANSWER_SECONDS, ask
 from loadtest.generators import built_generator
 from loadtest.idle import hold_connections
 from loadtest.instance import Instance
@@ -24,8 +23,6 @@ from loadtest.programs import DNS_PROGRAMS, Setup
 from loadtest.site import Site, idle_connections
 from loadtest.traffic import Sample, keepalive
 
-ANSWER_SECONDS = 30.0
-READ_BYTES = 1 << 20
 LISTED_SESSIONS = 4_000
 BETWEEN_SECONDS = 0.1  # two listings
 
@@ -71,14 +68,8 @@ def _list(instance: Instance, times: list[float], over: Callable[[float], bool])
     """The thread gives way to the generator and to the servers, which share its core."""
     os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     while not over(BETWEEN_SECONDS):
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
-            client.settimeout(ANSWER_SECONDS)
-            client.connect(str(instance.stats_socket))
-            began = time.monotonic()
-            client.sendall(b"show sess\n")
-            while client.recv(READ_BYTES):
-                pass
-            times.append(time.monotonic() - began)
+        seconds, _answer = ask(instance, "show sess")
+        times.append(seconds)
 
 
 SESSION_LOADS = (

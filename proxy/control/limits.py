@@ -12,6 +12,8 @@ LARGE_ANSWERS_MAX = 64  # of those, pages and metrics: the rest is left to quest
 PATIENCE_SECONDS = 1.0  # with a client that asks nothing or takes nothing, when others want a place
 ANSWER_CHUNK_BYTES = 16_384  # rendered at a time: all that a slow reader can hold back
 PIECES_AT_ONCE = 50  # of an answer, about 5 ms of building rows: then others have their turn
+CORE_NS = 200_000  # of work on an answer before control gives its core way to relays
+CORE_MOMENT_SECONDS = 1e-6  # the kernel adds its slack of 50 us, in which a relay serves a request
 REQUEST_HEAD_BYTES_MAX = 8_192  # request line and headers of HTTP; a scraper sends under 1 KiB
 REQUEST_HEAD_SECONDS_MAX = 5.0  # for a request to be complete, whatever the configuration says
 RESPONSE_SECONDS_MAX = 60.0  # for a response to be taken: Prometheus gives up after 10
@@ -27,9 +29,9 @@ IN_FORCE_SECONDS_MAX = 0.1  # for relays to see an order: a busy one looks withi
 APPLIED_SECONDS_MAX = 1.0  # for workers to go by a change of servers
 EVENTS_LOOK_SECONDS = 0.25  # between two looks for a client that follows the events
 IN_FORCE_MOMENT_NS = 100_000  # a relay that waits looks within it; control gives it the core
-IN_FORCE_LOOK_SECONDS = 0.0005  # between two looks whether they have
+IN_FORCE_LOOK_SECONDS = 0.001  # between two looks whether they have
 SESSIONS_SECONDS_MAX = 0.5  # for a relay to answer a question about sessions, each page anew
-SESSIONS_LOOK_SECONDS = 0.0005  # between two looks whether it has
+SESSIONS_LOOK_SECONDS = 0.001  # between two looks whether it has
 DUMPS_MAX = 8  # lists of sessions read at the same time: each holds one worker's, 192 bytes each
 PASSED_SECONDS_MAX = 1.5  # for workers to pass what has gone of a list: they turn once a second
 PASSED_LOOK_SECONDS = 0.002  # between two looks whether they have
@@ -53,4 +55,6 @@ ACCEPT_PAUSE_SECONDS = 0.1  # when descriptors or memory have run out
 
 assert BEAT_SECONDS * 2 <= 1.0
 assert LARGE_ANSWERS_MAX < SERVICE_CONNECTIONS_MAX
+# A sleep of half a millisecond or less is none for uvloop: what looks so often never rests.
+assert min(IN_FORCE_LOOK_SECONDS, SESSIONS_LOOK_SECONDS, PASSED_LOOK_SECONDS) >= 0.001
 assert ANSWER_CHUNK_BYTES <= COMMAND_LINE_BYTES_MAX

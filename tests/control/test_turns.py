@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import socket
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import aclosing, contextmanager
 from http import HTTPStatus
 
 import pytest
+import uvloop
 
 from proxy.config.model.settings import Balancing, Check, Origin, Proxy
 from proxy.control.command import Level
@@ -16,10 +19,17 @@ from proxy.control.command_line import CommandLine
 from proxy.control.http.connection import Addresses, HttpConnection, Response, plain
 from proxy.control.http.request import Request, parse_head
 from proxy.control.http.services import HttpServices
-from proxy.control.limits import PIECES_AT_ONCE
+from proxy.control.limits import (
+    CORE_NS,
+    IN_FORCE_LOOK_SECONDS,
+    PASSED_LOOK_SECONDS,
+    PIECES_AT_ONCE,
+    SESSIONS_LOOK_SECONDS,
+)
 from proxy.control.places import Client, Places
 from proxy.control.process import Control
 from proxy.control.rows.service_counters import ServiceCounters
+from proxy.control.turns import Turns
 from proxy.runtime import now_ms
 from tests.support.control.sections import METRICS
 from tests.support.control.site import World, a_server
@@ -311,3 +321,67 @@ def test_a_number_of_5000_digits_is_an_error_line(world: World, command: str) ->
     assert answer.count("\n") == 2
     assert answer.endswith("\n\n")
     assert len(answer) < 300
+
+
+LOOKS = 40
+PIECES = 600
+PIECE_NS = CORE_NS // 10
+
+
+def costly(pieces: int, piece_ns: int) -> Iterator[str]:
+    """Pieces that take time of this thread, each as much."""
+    for _ in range(pieces):
+        until = time.thread_time_ns() + piece_ns
+        while time.thread_time_ns() < until:
+            pass
+        yield "piece"
+
+
+async def chunks_of(pieces: Iterator[str]) -> int:
+    return sum([len(part) async for part in Turns().chunks(pieces)])
+
+
+async def parts_of(pieces: Iterator[str]) -> int:
+    return sum([len(part) async for part in Turns().parts(map(str.encode, pieces))])
+
+
+async def work_of(pieces: Iterator[str]) -> int:
+    done = 0
+
+    def steps() -> Iterator[None]:
+        nonlocal done
+        for piece in pieces:
+            done += len(piece)
+            yield
+
+    await Turns().work(steps())
+    return done
+
+
+@pytest.mark.parametrize(
+    "seconds", [IN_FORCE_LOOK_SECONDS, SESSIONS_LOOK_SECONDS, PASSED_LOOK_SECONDS]
+)
+def test_between_two_looks_control_sleeps(seconds: float) -> None:
+    """What comes to no millisecond is no time at all for uvloop: control would never rest."""
+
+    async def looks() -> int:
+        before = resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
+        for _ in range(LOOKS):
+            await asyncio.sleep(seconds)
+        return resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw - before
+
+    assert uvloop.run(looks()) >= LOOKS // 2
+
+
+@pytest.mark.parametrize("way", [chunks_of, parts_of, work_of])
+def test_a_long_answer_gives_its_core_to_others(
+    way: Callable[[Iterator[str]], Coroutine[None, None, int]],
+) -> None:
+    """A relay that wakes on that core would wait for the scheduler's tick otherwise."""
+    before = resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
+    began = time.thread_time_ns()
+    assert asyncio.run(way(costly(PIECES, PIECE_NS))) == PIECES * len("piece")
+    used = time.thread_time_ns() - began
+    given = resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw - before
+    assert given >= PIECES * PIECE_NS // CORE_NS - 1
+    assert given <= used // CORE_NS + 10  # and for a short one it never sleeps

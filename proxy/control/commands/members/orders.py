@@ -197,5 +197,5 @@ class MemberOrders:
         self.follow()
         self._report.runtime.log(LogLevel.NOTICE, f"server {proxy.name}/{server.name}: {DELETED}")
         yield applied
-        yield from self.slots.recycle(proxy.backend_index)
+        yield from self.slots.recycle_in_time(proxy.backend_index)
         yield f"{DELETED}\n{applied.told()}"

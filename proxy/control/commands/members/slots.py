@@ -131,7 +131,7 @@ class Slots:
     def room(self, backend: int) -> Iterator[Piece]:
         """Wait for a slot that is free, where one is on the way to be, as other orders leave it."""
         until_ms = now_ms() + int(APPLIED_SECONDS_MAX * 1000)
-        while True:
+        while self.free(backend) is None:
             yield from self.recycle(backend)
             if self.free(backend) is not None or not self._comes_free(backend):
                 return
@@ -142,6 +142,11 @@ class Slots:
     def _comes_free(self, backend: int) -> bool:
         waiting = self._waiting.get(backend, ())
         return self._looked[backend] > 0 or any(map(self.writer.quiet, waiting))
+
+    def recycle_in_time(self, backend: int) -> Iterator[Piece]:
+        """Do it where no slot is free, or where one wait for workers brings many."""
+        if self.free(backend) is None or len(self._waiting.get(backend, ())) >= LOOKED_MAX:
+            yield from self.recycle(backend)
 
     def recycle(self, backend: int) -> Iterator[Piece]:
         """Bring some slots on the way to be free; waits for workers."""
