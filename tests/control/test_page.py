@@ -15,7 +15,7 @@ from proxy.control.page.dns import resolution_state
 from proxy.control.page.front import front
 from proxy.control.page.markup import amount, chip, of_limit
 from proxy.control.page.plain import plain
-from proxy.control.page.processes import processes
+from proxy.control.page.processes import STATE_NAMES, processes
 from proxy.control.page.rows import last_check
 from proxy.control.page.subject import PageMoment, PageSubject
 from proxy.control.page.things import Things
@@ -29,8 +29,9 @@ from shm.agents import AgentWriter
 from shm.check_status import CheckStatus
 from shm.check_texts import CheckTextWriter
 from shm.history import LoadHistory
+from shm.processes import ProcessBoard, ProcessSelf
 from shm.slots import AdminTableWriter
-from shm.states import AdminFlag, AgentState, HealthState
+from shm.states import AdminFlag, AgentState, HealthState, ProcessState
 from tests.support.control.pair import RESOLVERD
 from tests.support.control.sections import page_at
 from tests.support.control.site import ADMIN_NOTHING, World, a_server
@@ -123,6 +124,16 @@ def test_a_process_that_is_not_needed_is_not_missing(world: World) -> None:
     assert "control" in told
     assert "resolverd" not in told
     alone.close()
+
+
+@pytest.mark.parametrize("state", ProcessState)
+def test_a_process_is_shown_in_each_of_its_states(world: World, state: ProcessState) -> None:
+    """A control that gives way at a reload shows itself to those whom it still answers."""
+    ProcessBoard(world.segment).started(0, 17, now_ms(), 0)
+    ProcessSelf(world.segment, 0).state(state)
+    told = "".join(processes(subject_of(world)))
+    assert "17" in told
+    assert f">{STATE_NAMES[state]}<" in told
 
 
 def test_pages_are_well_formed_and_rows_are_as_wide_as_their_heads(world: World) -> None:

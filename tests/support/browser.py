@@ -123,7 +123,8 @@ class Browser:
 
     def open(self, address: str) -> None:
         """Load a page, until it and its style sheet are there."""
-        self.call("Page.navigate", url=address)
+        found = self.call("Page.navigate", url=address)
+        assert "errorText" not in found, f"{address}: {found['errorText']}"
         wait_for(
             lambda: self.run(
                 f"document.readyState === 'complete' && location.href === '{address}'"

@@ -29,7 +29,9 @@ from proxy.relay.state.termination import Termination
 from proxy.runtime import now_ms
 from resolverd.config import ResolutionSettings
 from shm.processes import ProcessStatus
+from shm.states import ProcessState
 
+STATES = " ".join(f"{state.value} {state.name.lower()}" for state in ProcessState)
 WORKER_COUNTERS = (
     ("accepts", "millrace_worker_accepts_total", "Connections accepted"),
     ("accept_pauses", "millrace_worker_accept_pauses_total", "Pauses for lack of resources"),
@@ -159,7 +161,7 @@ class OwnMetrics:
         beats = [age_seconds(status.main_beat_ms, now) for _, status in statuses]
         for name, counter, text, values in (
             ("restarts_total", True, "Times it was started again", restarts),
-            ("state", False, "0 empty 1 starting 2 ready 3 stopping", states),
+            ("state", False, STATES, states),
             ("heartbeat_age_seconds", False, "Time since its event loop last turned", beats),
         ):
             samples: list[Sample] = [

@@ -7,8 +7,16 @@ from proxy.control.page.markup import TABLE_END, alarming, amount, chip, headed_
 from proxy.control.page.subject import PageSubject
 from proxy.control.situation.troubles import STALE_MS
 from proxy.runtime import now_ms
+from shm.states import ProcessState
 
-STATE_NAMES = ("starting", "starting", "ready", "stopping")
+STATE_NAMES = {
+    ProcessState.EMPTY: "starting",
+    ProcessState.STARTING: "starting",
+    ProcessState.READY: "ready",
+    ProcessState.STOPPING: "stopping",
+    ProcessState.WAITING: "waiting",
+    ProcessState.RETIRED: "being replaced",  # answers what it owes
+}
 PROCESSES_SHOWN_MAX = 24
 PROCESS_COLUMNS = "<process|<state|pid|restarts|heartbeat|sessions|accepted|to clients"
 
@@ -24,8 +32,8 @@ def processes(subject: PageSubject) -> list[str]:
     pieces = [headed_table(PROCESS_COLUMNS, "Processes", "show proc debug; show activity")]
     for position in places:
         status = monitor.board.status(position)
-        state = STATE_NAMES[status.state] if status.pid or status.state else "not running"
-        if not status.pid and status.started_ms:
+        state = STATE_NAMES[ProcessState(status.state)]
+        if not status.pid and (status.started_ms or not status.state):
             state = "not running"
         beats = [beat for beat in (status.main_beat_ms, status.relay_beat_ms) if beat]
         beat_ms = max(0, now - min(beats)) if beats else 0
