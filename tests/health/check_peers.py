@@ -6,11 +6,14 @@ A case is a backend with a server of its own, which does the same in each of its
 from __future__ import annotations
 
 import csv
+import fcntl
 import io
 import itertools
 import re
 import socket
 import struct
+import sys
+import termios
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -43,7 +46,7 @@ CHECK = "check inter 2s fall 1 rise 1"  # `timeout check` limits it: the machine
 # HAProxy adds the last error that it knows of, sometimes, be it another connection's.
 ERRNO = re.compile(r"(?<=SSL handshake failure) \([A-Z][a-z ]+\)")
 CHECKERS: list[int] = []  # processes that were found to check, the last one first
-CLOSED = "0"  # the inode of a socket that no process has any more
+ESTABLISHED = 1  # <netinet/tcp.h>
 Act = Callable[[socket.socket, bytearray], None]
 
 
@@ -86,8 +89,11 @@ def end(connection: socket.socket, _received: bytearray) -> None:
     connection.shutdown(socket.SHUT_WR)
 
 
-def _other_end(connection: socket.socket) -> tuple[int, str]:
-    """How many bytes it has not taken from the kernel, and its inode; over IPv4 on loopback."""
+def _other_end(connection: socket.socket) -> tuple[int, str] | None:
+    """How many bytes it has not taken from the kernel, and its inode; over IPv4 on loopback.
+
+    None where it is not seen: a table that changes while it is read may lack what stands in it.
+    """
     ends = [connection.getpeername(), connection.getsockname()]
     wanted = [
         f"{int.from_bytes(socket.inet_aton(host), 'little'):08X}:{port:04X}" for host, port in ends
@@ -96,16 +102,34 @@ def _other_end(connection: socket.socket) -> tuple[int, str]:
         fields = line.split()
         if fields[1:3] == wanted:
             return int(fields[4].partition(":")[2], 16), fields[9]
-    return 0, CLOSED
+    return None
+
+
+def _has_closed(connection: socket.socket) -> bool:
+    """Whether the other end has sent its FIN, or a reset."""
+    return connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] != ESTABLISHED
+
+
+def _has_delivered(connection: socket.socket) -> bool:
+    """Whether the other end has acknowledged all: a busy kernel delivers later than it sends."""
+    waiting = fcntl.ioctl(connection, termios.TIOCOUTQ, bytes(4))
+    return int.from_bytes(waiting, sys.byteorder) == 0
 
 
 def has_judged(connection: socket.socket) -> bool:
-    """Whether the check has taken what was sent, and waits for more, or has closed."""
-    count, inode = _other_end(connection)
-    if count or inode == CLOSED:
-        return not count
-    owner = _owner_of(inode)
-    return owner is not None and sleeps(owner)
+    """Whether the check has taken what was sent, and waits for more, or has closed.
+
+    Its process is seen asleep twice: of two threads that wait for each other one runs.
+    """
+    if _has_closed(connection):
+        return True
+    if not _has_delivered(connection):
+        return False
+    found = _other_end(connection)
+    if found is None or found[0]:
+        return False
+    owner = _owner_of(found[1])
+    return owner is not None and sleeps(owner) and sleeps(owner)
 
 
 def _owner_of(inode: str) -> int | None:
