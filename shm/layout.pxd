@@ -73,7 +73,7 @@ cdef enum:
     OWNER_CLOSES = 0x80000000  # in the owner's word of a socket
 
 cdef enum:
-    LAYOUT_VERSION = 22
+    LAYOUT_VERSION = 23
     AREAS = 30
     HINT_BLOCK_SLOTS = 64  # neighbouring hints with one word that counts their changes
     WAITED_WORDS = 4  # a bit for each worker: WORKERS_MAX of shape.py
@@ -164,7 +164,8 @@ cdef struct Process:
     uint64_t generation_seen  # table_generation at the relay's last look
     uint64_t late_checks  # of the runner: checks that had to wait for a place
     uint64_t applied  # the last change of members that it goes by (members.pxd)
-    uint64_t process_spare[2]
+    uint64_t left  # of a worker that was told to finish: 1 once it accepts no clients
+    uint64_t process_spare
 
 cdef struct Waited:  # which workers may have published a ticket of some queue
     uint64_t workers[WAITED_WORDS]

@@ -31,6 +31,7 @@ class ProcessStatus(NamedTuple):
     generation_seen: int
     late_checks: int
     applied: int = 0  # the last change of members that it goes by
+    left: int = 0  # of a worker that was told to finish: 1 once it accepts no clients
 
 
 cdef Process *process_at(Segment segment, uint32_t process) except NULL:
@@ -70,7 +71,8 @@ cdef class ProcessBoard:
             load_acquire(&record.started_ms), load_acquire(&record.restarts),
             load_acquire(&record.state), load_acquire(&record.main_beat_ms),
             load_acquire(&record.relay_beat_ms), load_acquire(&record.generation_seen),
-            load_acquire(&record.late_checks), load_acquire(&record.applied))
+            load_acquire(&record.late_checks), load_acquire(&record.applied),
+            load_acquire(&record.left))
 
     def relays_behind(self, uint64_t generation, uint64_t ready):
         """The workers in this state whose relays have not seen this generation of the table."""
@@ -114,6 +116,7 @@ cdef class ProcessBoard:
         store_release(&record.main_beat_ms, 0)
         store_release(&record.relay_beat_ms, 0)
         store_release(&record.applied, 0)
+        store_release(&record.left, 0)
         store_release(&record.pid, 0)
 
     def command(self, uint32_t process, uint64_t command) -> None:

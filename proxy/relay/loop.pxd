@@ -82,11 +82,26 @@ cdef inline void pass_lists(Engine *engine) noexcept nogil:
         store_release(engine.lists_seen, epoch)
 
 
+cdef inline void leave(Engine *engine) noexcept nogil:
+    """Accept what waits, and then no more; the supervisor reads when that is so.
+
+    At each turn: a socket may be adopted later, and others may empty a queue unseen.
+    """
+    cdef uint32_t index
+    cdef bint listens = engine.resume_ms != 0
+    engine.stop_seen = True
+    for index in range(engine.listener_count):
+        if engine.listeners[index].registered:
+            listener_event(engine, &engine.listeners[index])
+        listener_leave(engine, &engine.listeners[index])
+        listens = listens or engine.listeners[index].registered
+    store_release(&engine.process.left, not listens)
+
+
 cdef inline void look_at_shared(Engine *engine) noexcept nogil:
     """Notice commands and changes of the table; one load each when there is nothing new."""
     cdef uint64_t generation = load_acquire(&engine.view.header.table_generation)
     cdef uint64_t command = load_acquire(&engine.process.command)
-    cdef uint32_t index
     if generation != engine.generation_seen:
         engine.generation_seen = generation
         names_take(engine)
@@ -99,12 +114,7 @@ cdef inline void look_at_shared(Engine *engine) noexcept nogil:
     changes_walk(engine)
     dump_look(engine)
     if command == COMMAND_SOFT_STOP:
-        # at each turn: a socket may be adopted later, and others may empty a queue unseen
-        engine.stop_seen = True
-        for index in range(engine.listener_count):
-            if engine.listeners[index].registered:
-                listener_event(engine, &engine.listeners[index])
-            listener_leave(engine, &engine.listeners[index])
+        leave(engine)
     engine.command = command
 
 

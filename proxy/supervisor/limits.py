@@ -20,11 +20,13 @@ BACKOFF_RESET_MS = 10_000  # a child that lived this long starts with a clean re
 
 TICK_MS = 500  # heartbeats are looked at this often
 STARTING_TICK_MS = 5  # while a child is waited for
+LEAVING_TICK_MS = 1  # while an old worker may accept: it has a turn at once, as a rule
 SLICE_MS = 10  # of work in proportion to the configuration, between two looks at signals and ends
 STOP_LIMIT_MS = 400  # from the stop word to SIGKILL: the whole end takes less than a second
 LOG_END_LIMIT_MS = 400  # the last lines are written to their file by then, or given up
 QUIESCE_MS = 250  # handshakes under way finish before the workers empty the queues
 EMPTYING_MS = 100  # after the word, workers accept what is queued; unix queues cannot be read
+LEAVING_LIMIT_MS = 1_000  # for an old worker to accept no more, before a reload is said to be done
 SHUT_LIMIT_MS = 3_000  # queues that no worker empties are closed all the same
 
 LATE_COUNTS_MS = 1_000  # for a slice of old generations' counters: rates are per second
@@ -51,6 +53,7 @@ assert STARVED_LIMIT_MS + START_LIMIT_MS <= FIRST_READY_LIMIT_MS
 assert BACKOFF_FIRST_MS < BACKOFF_MAX_MS < BACKOFF_RESET_MS
 assert STOP_LIMIT_MS + LOG_END_LIMIT_MS < 1_000
 assert QUIESCE_MS < 1_000  # the first repetition of a dropped SYN is refused
+assert QUIESCE_MS < LEAVING_LIMIT_MS
 assert QUIESCE_MS < SHUT_LIMIT_MS
 assert RETIRE_LIMIT_MS < SERVICES_END_LIMIT_MS
 assert LIBC_LIMIT_MS < RELOAD_LIMIT_MS

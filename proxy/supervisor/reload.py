@@ -2,11 +2,13 @@
 
              bytes came           built            new workers ready,      old services silent,
                                                    new services loaded     the rest copied
-    READING ----------> BUILDING -----> STARTING ---------> HANDING_OVER ---------> DONE
+    READING ----------> BUILDING -----> STARTING ---------> HANDING_OVER ---------> LEAVING
         |                  |               |                     |              the gate opens,
         v                  v               v                     v              the old workers
       DONE: nothing changed              DONE: the new         DONE: and old    stop softly
-                                         ones end              services again
+                                         ones end              services again       |
+                                                                                    v
+                                                                   DONE: they accept no more
 
 The new resolverd and control load beside the old ones and wait at a gate, so little more than the
 copying of what has moved since the first copy lies between the last word of the old ones and the
@@ -37,8 +39,10 @@ from proxy.supervisor.dropped import DroppedEntries, orders_dropped
 from proxy.supervisor.faults import Faults, explain
 from proxy.supervisor.generation import Generation, Phase
 from proxy.supervisor.helper import Helper
+from proxy.supervisor.leaving import Leaving
 from proxy.supervisor.limits import (
     FIRST_READY_LIMIT_MS,
+    LEAVING_TICK_MS,
     RELOAD_LIMIT_MS,
     SERVICES_END_LIMIT_MS,
     STARTING_TICK_MS,
@@ -69,6 +73,7 @@ OTHER_BUILD = (
     "another build of the program is on disk: the files are read with the one that runs, until "
     "the program is started anew"
 )
+STILL_THERE = "may still accept clients: it has had no turn, or its queue was never empty"
 Read = Callable[[Previous], Prepared]
 
 
@@ -86,6 +91,7 @@ class Step(enum.Enum):
     BUILDING = "building"
     STARTING = "starting"
     HANDING_OVER = "handing over"
+    LEAVING = "leaving"
     DONE = "done"
 
 
@@ -98,8 +104,21 @@ def note_failure(segment: Segment) -> None:
     segment.note_reloads(segment.reload_failures + 1, int(time.time()))
 
 
+class ReloadCounts:
+    """How many were tried, and failed since the last that was done, for `show proc`."""
+
+    def __init__(self, tried: int = 0, failed: int = 0) -> None:
+        self._tried, self._failed = tried, failed
+
+    def count(self, segment: Segment, *, succeeded: bool) -> None:
+        """One more; `segment` is that of the generation that is in force now."""
+        self._tried += 1
+        self._failed = 0 if succeeded else self._failed + 1
+        segment.count_reloads(self._tried, self._failed)
+
+
 class Reload:
-    """One reload; `succeeded` and `new` say how it went once `step` is DONE."""
+    """One reload; `succeeded`: `new` serves, though `step` may not be DONE yet."""
 
     def __init__(
         self,
@@ -128,6 +147,8 @@ class Reload:
         self._ground: Ground | None = None
         self._building: Sliced[Generation] | None = None
         self._copying: Sliced[None] | None = None
+        self._leaving: Leaving | None = None
+        self._news: list[str] = []  # that are told when it is done
         self._tried_sockets = False  # open ones may have options of new lines
         self._deadline_ms = now_ms + RELOAD_LIMIT_MS
         servers = members_now(old.runtime.servers, old.runtime.segment)
@@ -152,6 +173,7 @@ class Reload:
         except Exception as error:
             if self.succeeded:  # what came after it
                 self._faults.tell("telling that the reload is done", error)
+                self.step = Step.DONE
             else:
                 self._call_off(now_ms, error)
 
@@ -174,6 +196,10 @@ class Reload:
                 raise ReloadError(f"the new {who} did not become ready")
         elif self.step is Step.HANDING_OVER:
             self._hand_over(now_ms, late=late)
+        elif self.step is Step.LEAVING:
+            assert self._leaving is not None
+            if self._leaving.over(now_ms):
+                self._conclude(self._leaving)
 
     def _hand_over(self, now_ms: int, *, late: bool) -> None:
         assert self.new is not None
@@ -192,10 +218,19 @@ class Reload:
             return 0
         if self.step in (Step.STARTING, Step.HANDING_OVER):
             return STARTING_TICK_MS
+        if self.step is Step.LEAVING:
+            return LEAVING_TICK_MS
         return max(0, self._deadline_ms - now_ms)
 
     def abandon(self, now_ms: int) -> None:
-        """The program ends: nothing is to be switched any more, and the old ones must serve."""
+        """The program ends: nothing is to be switched any more, and the old ones must serve.
+
+        Where the new ones do, it is done.
+        """
+        if self.succeeded:
+            if self._leaving is not None and self.step is Step.LEAVING:
+                self._conclude(self._leaving)
+            return
         ended_services = self.step is Step.HANDING_OVER
         self.step = Step.DONE
         self._copying, self._old.carried = None, None
@@ -279,17 +314,26 @@ class Reload:
         if self._old.phase is Phase.RUNNING:  # it raised before it began
             raise ReloadError("the old workers cannot be stopped")
         self.succeeded = True
-        self.step = Step.DONE
+        self.step = Step.LEAVING
+        self._leaving = Leaving(self._old, now_ms)
         if self._old.came_by is not None:
             self._old.came_by.following = onward
         self.new.came_by = onward
-        log = self.new.runtime.log
-        self._say(LogLevel.NOTICE, f"reload done: generation {self.new.number} serves", log)
         left = members_now(self._old.runtime.servers, self._old.runtime.segment)
         new = self.new.runtime.servers
-        members = members_left(left, new)
-        published = published_again(left, self._old.runtime.segment, new)
-        for text in (*members, *published, *orders_dropped(self._old.runtime, self.new.runtime)):
+        self._news += members_left(left, new)
+        self._news += published_again(left, self._old.runtime.segment, new)
+        self._news += orders_dropped(self._old.runtime, self.new.runtime)
+
+    def _conclude(self, leaving: Leaving) -> None:
+        """Tell that new clients are those of the new generation, and what it does not know."""
+        assert self.new is not None
+        self.step = Step.DONE
+        log = self.new.runtime.log
+        self._say(LogLevel.NOTICE, f"reload done: generation {self.new.number} serves", log)
+        for child in leaving.there:
+            self._say(LogLevel.WARNING, f"old {child.name} {STILL_THERE}", log)
+        for text in self._news:
             self._say(LogLevel.NOTICE, text, log)
         with self._faults.contained("looking for changed entries of acls and maps"):
             say = partial(self._say, LogLevel.NOTICE, log=log)

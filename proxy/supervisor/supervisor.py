@@ -35,7 +35,7 @@ from proxy.supervisor.notify import Notifier
 from proxy.supervisor.ordered import OrderedReloads
 from proxy.supervisor.ping import PingSocket, verdict
 from proxy.supervisor.reaping import look_again, reap_strangers
-from proxy.supervisor.reload import Read, Reload, Step, note_failure
+from proxy.supervisor.reload import Read, Reload, ReloadCounts, Step, note_failure
 from proxy.supervisor.signals import SignalPipe
 from proxy.supervisor.upgrades import STOPPING, Upgrades
 from shm.log_level import LogLevel
@@ -75,7 +75,7 @@ class Supervisor:
         self._inheriting = None if former is None else Inheriting(former, first, self.old)
         self._upgrades = Upgrades(self)
         self._reload: Reload | None = None
-        self._reloads = (0, 0)  # tried, and failed since the last that was done
+        self._reloads = ReloadCounts()
         self._reload_wanted = False
         self.ordered: set[signal.Signals] = set()  # not yet obeyed
         self._signals = SignalPipe()
@@ -121,7 +121,7 @@ class Supervisor:
         assert self._inheriting is not None
         self._inheriting.begin(self.reactor, failed)
         self.current.runtime.segment.note_reloads(record.failures)
-        self._reloads = record.reloads
+        self._reloads = ReloadCounts(*record.reloads)
 
     def answer_pings(self, ping: PingSocket | None) -> None:
         """From now on."""
@@ -248,7 +248,7 @@ class Supervisor:
             self.stop(End.FAILED, now)
         else:
             self._inheriting = None
-            self._count_reload(succeeded=not inheriting.failed)
+            self._reloads.count(self.current.runtime.segment, succeeded=not inheriting.failed)
             self._serves()
             inheriting.tell()
 
@@ -316,8 +316,7 @@ class Supervisor:
     def _advance_reload(self, now: int) -> None:
         if self._reload is not None:
             self._reload.turn(now)
-            if self._reload.step is Step.DONE:
-                self._conclude_reload(self._reload, now)
+            self._follow_reload(self._reload, now)
         if self._reload is not None or self._when_ready is not None or self._upgrades.goes_on:
             return
         ordered = self.orders.pending
@@ -356,7 +355,7 @@ class Supervisor:
         for text in (*reasons[:-1], f"reload failed, nothing changed: {reasons[-1]}"):
             self.current.runtime.log(LogLevel.ALERT, text)
         self.orders.refuse(" | ".join(reasons))
-        self._count_reload(succeeded=False)
+        self._reloads.count(self.current.runtime.segment, succeeded=False)
         self.notifier.ready()
 
     def finish_sessions(self, closing: Closing, now: int) -> None:
@@ -364,26 +363,23 @@ class Supervisor:
         self._end = End.SOFT
         self.current.soft_stop(closing, now)
 
-    def _count_reload(self, *, succeeded: bool) -> None:
-        """For `show proc`, in the generation that is in force now."""
-        tried, failed = self._reloads
-        self._reloads = tried + 1, 0 if succeeded else failed + 1
-        self.current.runtime.segment.count_reloads(*self._reloads)
-
-    def _conclude_reload(self, reload: Reload, now: int) -> None:
-        if reload.succeeded:
+    def _follow_reload(self, reload: Reload, now: int) -> None:
+        if reload.succeeded and self.current is not reload.new:
             assert reload.new is not None
-            if self.current is not reload.new:
-                if self.current not in self.old:
-                    self.old.append(self.current)
-                self.current = reload.new
+            if self.current not in self.old:
+                self.old.append(self.current)
+            self.current = reload.new
             self._faults.log = reload.new.runtime.log
             self._late.start_anew()
-        elif reload.new is not None and reload.new not in self.old:
+            for old in self.old if self.orders.hard else ():
+                old.stop(now)
+        if reload.step is Step.DONE:
+            self._conclude_reload(reload, now)
+
+    def _conclude_reload(self, reload: Reload, now: int) -> None:
+        if not reload.succeeded and reload.new is not None and reload.new not in self.old:
             self.old.append(reload.new)
-        for old in self.old if reload.succeeded and self.orders.hard else ():
-            old.stop(now)
-        self._count_reload(succeeded=reload.succeeded)
+        self._reloads.count(self.current.runtime.segment, succeeded=reload.succeeded)
         self.orders.settle(reload.report, succeeded=reload.succeeded)
         self._reload = None
         self.notifier.ready()
@@ -394,7 +390,10 @@ class Supervisor:
         if self._reload is None:
             return
         reload, self._reload = self._reload, None
-        self.orders.refuse(STOPPING)
         reload.abandon(now)
+        if reload.succeeded:
+            self.orders.settle(reload.report, succeeded=True)
+            return
+        self.orders.refuse(STOPPING)
         if reload.new is not None:
             self.old.append(reload.new)

@@ -228,6 +228,7 @@ def test_a_soft_stop_serves_the_queue_and_finishes_what_is_open() -> None:
         open_before = relay.connect()
         open_before.sendall(b"a")
         assert receive_count(open_before, 1) == b"a"
+        assert not relay.status().left
         relay.signal(signal.SIGSTOP, 0)
         queued = [relay.connect() for _ in range(10)]
         relay.command(ProcessCommand.SOFT_STOP)
@@ -236,6 +237,7 @@ def test_a_soft_stop_serves_the_queue_and_finishes_what_is_open() -> None:
             client.sendall(b"x")
             assert receive_count(client, 1) == b"x"
         assert relay.exit_status(0) is None, "sessions are still open"
+        assert relay.status().left, "nothing more is accepted"
         for client in [*queued, open_before]:
             client.close()
         wait_for(lambda: relay.exit_status(0) == 0, 5, "the relay ends after the last session")

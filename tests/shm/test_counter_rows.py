@@ -21,7 +21,9 @@ from shm.tally import Tally, carry_nameservers, carry_resolutions
 from tests.support.rows import CarriedRow, RowWords
 
 SHAPE = Shape(slots=3, backends=2, frontends=2, workers=2, sockets=2, nameservers=2, resolutions=1)
-AREA_HINTS = declared("shm/layout.pxd").numbers["AREA_HINTS"]
+LAYOUT = declared("shm/layout.pxd")
+AREA_HINTS = LAYOUT.numbers["AREA_HINTS"]
+PROCESS = LAYOUT.structs["Process"]
 
 
 @pytest.fixture
@@ -240,11 +242,17 @@ def test_a_process_says_where_it_stands_and_its_successor_starts_blank(segment: 
         0,
         0,
         12,
+        0,
     )
+    records = segment.offsets()[LAYOUT.numbers["AREA_PROCESSES"]]
+    left = records + SHAPE.control_process * PROCESS.size + PROCESS.offsets["left"]
+    with mmap.mmap(segment.fd, segment.size) as memory:
+        memory[left] = 1  # as a relay says it
+    assert board.status(SHAPE.control_process).left
     board.ended(SHAPE.control_process)
     status = board.status(SHAPE.control_process)
     assert (status.pid, status.state, status.main_beat_ms) == (0, ProcessState.EMPTY, 0)
-    assert status.applied == 0
+    assert (status.applied, status.left) == (0, 0)
     for make in (board.status, lambda process: ProcessSelf(segment, process)):
         with pytest.raises(IndexError):
             make(SHAPE.workers + 2)

@@ -42,6 +42,8 @@ PROCESS = LAYOUT.structs["Process"]
 TICK_SECONDS = 0.05
 LATE_SECONDS = 1.0
 
+TURNS_LATE = 4  # of a late worker
+
 
 class StandInWorker:
     """A worker in Python: enough of the protocol to be supervised."""
@@ -54,11 +56,14 @@ class StandInWorker:
         memory = mmap.mmap(runtime.segment.fd, runtime.segment.size)
         first = runtime.segment.offsets()[LAYOUT.numbers["AREA_PROCESSES"]]
         self.words = memoryview(memory).cast("Q")
-        self.relay_beat = (first + worker * PROCESS.size + PROCESS.offsets["relay_beat_ms"]) // 8
+        place = first + worker * PROCESS.size
+        self.relay_beat = (place + PROCESS.offsets["relay_beat_ms"]) // 8
+        self.left = (place + PROCESS.offsets["left"]) // 8
         self.selector = selectors.DefaultSelector()
         self.sessions: set[socket.socket] = set()
         self.owned: set[int] = set()
         self.stopping = False
+        self.turns_late = TURNS_LATE if runtime.servers[0].name == "late" else 0
 
     def run(self) -> None:
         self.selector.register(self.runtime.bells.workers[self.worker], selectors.EVENT_READ)
@@ -84,13 +89,19 @@ class StandInWorker:
         command = self.me.command
         if command == ProcessCommand.STOP:
             os._exit(0)
-        if command == ProcessCommand.SOFT_STOP and not self.stopping:
+        if command == ProcessCommand.SOFT_STOP and not self.stopping and self.hears():
             self.stopping = True
             self.me.state(ProcessState.STOPPING)
             for listener in self.runtime.listeners:
                 if listener.index in self.owned:
                     self.accept(listener)
                     self.selector.unregister(listener.socket)
+            self.words[self.left] = self.runtime.servers[0].name != "stays"
+
+    def hears(self) -> bool:
+        """Whether it obeys the word at once; a late one has some turns before."""
+        self.turns_late -= 1
+        return self.turns_late < 0
 
     def follow_owners(self) -> None:
         for listener in self.runtime.listeners:
