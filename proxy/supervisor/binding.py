@@ -252,29 +252,45 @@ def quiesce(listener: socket.socket, endpoint: Endpoint) -> None:
 
 
 def _attach(listener: socket.socket, name: int, program: Sequence[_Instruction]) -> None:
-    code = b"".join(
-        struct.pack("HBBI", operation, jump_true, jump_false, value & 0xFFFFFFFF)
-        for operation, jump_true, jump_false, value in program
-    )
-    memory = ctypes.create_string_buffer(code)
-    described = struct.pack("HP", len(program), ctypes.addressof(memory))
-    listener.setsockopt(socket.SOL_SOCKET, name, described)
+    AttachedFilter(program).attach(listener, name)
+
+
+class AttachedFilter:
+    """A program of the kernel's for a socket, ready to be attached."""
+
+    def __init__(self, program: Sequence[_Instruction]) -> None:
+        code = b"".join(
+            struct.pack("HBBI", operation, jump_true, jump_false, value & 0xFFFFFFFF)
+            for operation, jump_true, jump_false, value in program
+        )
+        self._memory = ctypes.create_string_buffer(code)
+        self._described = struct.pack("HP", len(program), ctypes.addressof(self._memory))
+
+    def attach(self, listener: socket.socket, name: int) -> None:
+        """Give it to a socket, by an option of SOL_SOCKET; raises OSError."""
+        listener.setsockopt(socket.SOL_SOCKET, name, self._described)
 
 
 # ld #random; mod #k; jeq #k; ret #k
 _LOAD_RANDOM, _RANDOM, _MODULO, _SAME, _RETURN = 0x20, -0x1000 + 56, 0x94, 0x15, 0x06
 
 
-def steer(listener: socket.socket, numbers: Sequence[int]) -> None:
-    """Let new clients of a socket's group come to the members with these numbers. Raises OSError.
+class Steering:
+    """Lets new clients of a socket's group come to the members with some numbers.
 
     A number that no member has means that the kernel deals out as ever.
     """
-    program = [(_LOAD_RANDOM, 0, 0, _RANDOM), (_MODULO, 0, 0, len(numbers))]
-    for place, number in enumerate(numbers):
-        program += [(_SAME, 0, 1, place), (_RETURN, 0, 0, number)]
-    program.append((_RETURN, 0, 0, numbers[-1]))
-    _attach(listener, SO_ATTACH_REUSEPORT_CBPF, program)
+
+    def __init__(self, numbers: Sequence[int]) -> None:
+        program = [(_LOAD_RANDOM, 0, 0, _RANDOM), (_MODULO, 0, 0, len(numbers))]
+        for place, number in enumerate(numbers):
+            program += [(_SAME, 0, 1, place), (_RETURN, 0, 0, number)]
+        program.append((_RETURN, 0, 0, numbers[-1]))
+        self._filter = AttachedFilter(program)
+
+    def begin(self, listener: socket.socket) -> None:
+        """For the group of a socket, from now on; raises OSError."""
+        self._filter.attach(listener, SO_ATTACH_REUSEPORT_CBPF)
 
 
 def release(listener: socket.socket) -> None:

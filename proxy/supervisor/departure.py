@@ -18,16 +18,16 @@ from __future__ import annotations
 
 import socket
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 
 from proxy.supervisor.binding import (
     INTERNET,
+    Steering,
     queue_length,
     quiesce,
     release,
     shut,
-    steer,
     withdraw,
 )
 from proxy.supervisor.limits import EMPTYING_MS, SHUT_LIMIT_MS
@@ -96,7 +96,7 @@ class Group:
             with suppress(OSError):  # then their filters alone have to do
                 members = Members(group_order((item.socket for item in items), neighbours))
                 if members.staying:
-                    steer(items[0].socket, members.staying)
+                    Steering(members.staying).begin(items[0].socket)
                     self._members = members
                 else:
                     for item in items:
@@ -118,20 +118,35 @@ class Group:
             release(self.items[0].socket)
 
     def shut(self) -> None:
-        """End listening."""
-        members = self._members
-        for place, item in enumerate(self.items):
-            if members is not None:
-                with suppress(OSError):
-                    if place < len(self.items) - 1:
-                        steer(item.socket, members.targets)
-                    elif members.last_stays:
-                        steer(item.socket, [members.last])
-                    else:
-                        release(item.socket)
-                members.leave()
+        """End listening.
+
+        What is named behind each end is made ahead of it. A member that stays alone has another
+        number at once, and until that is named clients may come to closing sockets.
+        """
+        begin = self._next(0)
+        for place, item in enumerate(self.items, 1):
+            begin(item.socket)
+            if self._members is not None:
+                self._members.leave()
+            begin = self._next(place)
             shut(item.socket, item.endpoint)
         self.items = []
+
+    def _next(self, place: int) -> Callable[[socket.socket], None]:
+        """What the socket at this place has to order before its own end."""
+        members = self._members
+        if members is None or place == len(self.items):
+            return lambda _socket: None
+        last = place == len(self.items) - 1
+        if last and not members.last_stays:
+            return release
+        steering = Steering([members.last] if last else members.targets)
+
+        def begin(listener: socket.socket) -> None:
+            with suppress(OSError):
+                steering.begin(listener)
+
+        return begin
 
 
 class Closing:

@@ -16,7 +16,7 @@ import pytest
 from proxy.config.model.settings import Endpoint, SocketFamily
 from proxy.kernel.listening import Listening, listening
 from proxy.supervisor import neighbours
-from proxy.supervisor.binding import SocketOptions, open_listener, queue_length, steer
+from proxy.supervisor.binding import SocketOptions, Steering, open_listener, queue_length
 from proxy.supervisor.departure import Closing, Members
 from proxy.supervisor.listening import OpenSocket
 from proxy.supervisor.neighbours import Neighbours, group_order
@@ -345,7 +345,7 @@ def test_a_newcomer_ends_what_was_left_of_a_program() -> None:
     port = free_port()
     with contextlib.ExitStack() as stack:
         first = listen(stack, socket.AF_INET, host, port)
-        steer(first, [1])  # no worker
+        Steering([1]).begin(first)  # no worker
         endpoint = Endpoint(SocketFamily.IPV4, host, port)
         newcomer = stack.enter_context(open_listener(endpoint, SocketOptions(backlog=100)))
         for _ in range(40):
@@ -362,7 +362,7 @@ def test_clients_at_closing_sockets_end_a_wrong_program() -> None:
     with contextlib.ExitStack() as stack:
         closing, staying = (listen(stack, socket.AF_INET, host, port) for _ in range(2))
         departure = Closing([OpenSocket(closing, endpoint)])
-        steer(staying, [0])  # the ages do not say how an elder program has left the group
+        Steering([0]).begin(staying)  # the ages do not say how an elder program has left the group
         for _ in range(40):
             begin(stack, (host, port))
         assert [queue_length(closing), queue_length(staying)] == [0, 0]
