@@ -1,9 +1,10 @@
 """A limit for log lines that repeat: the first LINES_MAX of a minute are logged, others counted.
 
-Owns the count for each subject. Pure: `flush` is to be called on every tick. Limited are lines that
-may come hundreds of times a minute (a server that moves with every answer, a section whose
-nameservers fail). Lines about servers that go down or come back are not, except for a server that
-comes back with another record and whose loss was not logged.
+Owns the count for each subject. Pure: `flush` is to be called on every tick, and `end` for what has
+gone, or what comes and goes would fill the memory for a minute. Limited are lines that may come
+hundreds of times a minute (a server that moves with every answer, a section whose nameservers
+fail). Lines about servers that go down or come back are not, except for a server that comes back
+with another record and whose loss was not logged.
 """
 
 from __future__ import annotations
@@ -51,9 +52,11 @@ class LogThrottle:
             subject, window = next(iter(self._windows.items()))
             if now_ms < window.begin_ms + WINDOW_MS:
                 return
-            del self._windows[subject]
-            if window.left_out:
-                text = (
-                    f"{subject}: ... and {window.left_out} more {window.more} in the last minute."
-                )
-                self._write(window.level, text)
+            self.end(subject)
+
+    def end(self, subject: str) -> None:
+        """End the subject's window before its minute is over: the subject has gone."""
+        window = self._windows.pop(subject, None)
+        if window is not None and window.left_out:
+            text = f"{subject}: ... and {window.left_out} more {window.more} in the last minute."
+            self._write(window.level, text)

@@ -108,7 +108,10 @@ class ServedServers:
 
     def drop(self, slot: int) -> None:
         """The server was deleted: no name is left there for the next one."""
-        self._served.pop(slot, None)
+        served = self._served.pop(slot, None)
+        if served is not None:
+            self.throttle.end(_moves(served.server))
+            self.throttle.end(_returns(served.server))
         self._board.publish_target(slot, "", 0)
 
     def renamed(self) -> list[int]:
@@ -226,9 +229,8 @@ class ServedServers:
         server, address = served.server, served.address
         assert address is not None
         self._moved.append(server.slot)
-        subject = f"{server.backend_name}/{server.server_name}"
         text = describe_address(server, before, address, source)
-        self.throttle.log(subject, LogLevel.NOTICE, text, now_ms, more="changes of its IP")
+        self.throttle.log(_moves(server), LogLevel.NOTICE, text, now_ms, more="changes of its IP")
         if before is None:
             self._remaining.forget()
             self._log_return(served, source, now_ms)
@@ -237,7 +239,7 @@ class ServedServers:
         """Log the return of a server; the lines of one with another record are limited."""
         replaced, served.replaced = served.replaced, False
         server = served.server
-        subject = f"Server {server.backend_name}/{server.server_name}"
+        subject = _returns(server)
         for level, line in describe_return(server, served.name, source):
             if replaced:
                 self.throttle.log(subject, level, line, now_ms, more="lines about its records")
@@ -248,6 +250,16 @@ class ServedServers:
         self.losers[server.backend_index] = server
         for level, text in describe_loss(server, cause, loss):
             self._log(level, text)
+
+
+def _moves(server: ResolvedServer) -> str:
+    """The subject of the lines about its address."""
+    return f"{server.backend_name}/{server.server_name}"
+
+
+def _returns(server: ResolvedServer) -> str:
+    """The subject of the lines about its return with another record."""
+    return f"Server {server.backend_name}/{server.server_name}"
 
 
 def _words(cause: Cause) -> str:

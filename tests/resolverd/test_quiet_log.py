@@ -39,6 +39,20 @@ def test_a_line_after_the_minute_says_first_what_was_left_out() -> None:
     assert said[LINES_MAX:] == ["be/s1: ... and 1 more changes in the last minute.", "new"]
 
 
+def test_what_was_left_out_about_a_server_is_said_when_it_goes() -> None:
+    world = World(resolution_settings(servers(2)), of=(section(resolve_ms=1_000),))
+    for number in range(50):
+        world.answer(0, (ONE, TWO)[number % 2])
+        world.run(1_000)
+    served = world.core.names.served
+    before = len(world.log)
+    for slot in (0, 1):
+        served.drop(slot)
+    assert "more changes of its IP in the last minute." in world.log[before]
+    served.throttle.flush(world.now_ms + WINDOW_MS)
+    assert len(world.log) == before + 1, "nothing is kept of either"
+
+
 def test_a_server_that_moves_with_every_answer_does_not_fill_the_log() -> None:
     world = World(resolution_settings(servers(1)), of=(section(resolve_ms=1_000),))
     for number in range(50):
