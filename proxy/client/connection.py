@@ -6,13 +6,13 @@ import errno
 import os
 import re
 import socket
-import struct
 from collections.abc import Mapping
 from pathlib import Path
 
 from proxy.config.model.settings import Endpoint, SocketFamily
 from proxy.config.text.addresses import parse_address, single_endpoint
 from proxy.config.text.messages import ConfigError
+from proxy.kernel.local_connect import connect_within
 from resolverd.config import Family
 
 CHUNK_BYTES = 65_536
@@ -38,23 +38,16 @@ def connect(address: str, environment: Mapping[str, str], seconds: float) -> soc
         return socket.create_connection((host, endpoint.port), seconds)
     connection = socket.socket(socket.AF_UNIX)
     try:
-        _wait_in_queue(connection, _local_name(endpoint), seconds)
+        connect_within(connection, _local_name(endpoint), seconds)
         connection.settimeout(seconds)
+    except BlockingIOError as error:
+        connection.close()
+        full = f"too many clients wait there, for {seconds} s: nothing was sent"
+        raise OSError(error.errno, full) from None
     except BaseException:
         connection.close()
         raise
     return connection
-
-
-def _wait_in_queue(connection: socket.socket, name: str | bytes, seconds: float) -> None:
-    """Connect; for a place in a full queue only a blocking connect waits (connect(2), EAGAIN)."""
-    whole, micros = int(seconds), int(seconds % 1 * 1_000_000)
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", whole, micros))
-    try:
-        connection.connect(name)
-    except BlockingIOError as error:
-        full = f"too many clients wait there, for {seconds} s: nothing was sent"
-        raise OSError(error.errno, full) from None
 
 
 def _local_name(endpoint: Endpoint) -> str | bytes:

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Mapping
 
 from proxy.flags.table import PIDFILE
+from proxy.kernel.local_connect import connect_within
 from proxy.terminal import STANDARD_ERROR, STANDARD_OUTPUT, say
 
 OK = "ok"
@@ -32,7 +33,7 @@ def run(
     path = ping_path(pidfile or _named(files, environ) or PIDFILE)
     try:
         line = ask(path, seconds)
-    except TimeoutError:
+    except (TimeoutError, BlockingIOError):  # the latter of a full queue
         line = f"{FAILING}: the main process does not answer within {seconds} s [{path}]"
     except OSError as error:
         line = (
@@ -56,8 +57,8 @@ def _named(files: tuple[str, ...], environ: Mapping[str, str]) -> str | None:
 def ask(path: str, seconds: int) -> str:
     """The line that the main process says; raises OSError, TimeoutError among them."""
     with socket.socket(socket.AF_UNIX) as connection:
+        connect_within(connection, path, seconds)
         connection.settimeout(seconds)
-        connection.connect(path)
         answer = b""
         while b"\n" not in answer and len(answer) < LINE_BYTES_MAX:
             more = connection.recv(LINE_BYTES_MAX)

@@ -1,1 +1,1 @@
-"""What the kernel says of its sockets, and of what it refuses. Asks, changes nothing."""
+"""What the kernel says of its sockets and of what it refuses, and calls that need care."""

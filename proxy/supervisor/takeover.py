@@ -16,7 +16,6 @@ import ipaddress
 import os
 import re
 import socket
-import struct
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import TypeAlias
@@ -24,6 +23,7 @@ from typing import TypeAlias
 import msgspec
 
 from proxy.config.model.settings import SocketFamily
+from proxy.kernel.local_connect import connect_within, limit_calls
 from proxy.kernel.socket_messages import (
     COMMAND,
     COUNT,
@@ -45,7 +45,6 @@ from proxy.supervisor.listening import Held, OpenSocket, Want
 NOTHING = "/dev/null"  # a service file may name it where there is no older program
 BATCH_BYTES_MAX = DESCRIPTORS_MAX * DESCRIBED_BYTES_MAX
 ANCILLARY_BYTES = socket.CMSG_SPACE((DESCRIPTORS_MAX + 1) * array.array("i").itemsize)
-TIMEVAL = struct.Struct("@ll")
 INTERFACE_BYTES = 16  # IFNAMSIZ
 ANY_IPV6 = bytes(16)  # elsewhere the kernel makes each socket one for IPv6 only
 # HAProxy binds a path beside its own, and renames it; the kernel knows the former name.
@@ -151,12 +150,11 @@ def traits_of(listener: socket.socket) -> Traits | None:
 
 def _ask(path: str, opened: list[socket.socket]) -> list[Offered]:
     """Every socket that the older program listens on; each that comes is added to `opened`."""
-    wait = TIMEVAL.pack(TAKEOVER_WAIT_MS // 1_000, TAKEOVER_WAIT_MS % 1_000 * 1_000)
+    seconds = TAKEOVER_WAIT_MS / 1_000
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as old:
-        for name in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):  # the latter of connect(), too
-            old.setsockopt(socket.SOL_SOCKET, name, wait)
         try:
-            old.connect(path)
+            connect_within(old, path, seconds)
+            limit_calls(old, seconds)
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else None
             raise TakeoverError(f"cannot connect to '{path}' ({reason or error})") from error

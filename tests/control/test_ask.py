@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import signal
 import socket
 import threading
 import time
@@ -16,11 +17,14 @@ import pytest
 
 from proxy.arguments import Arguments, parse
 from proxy.client.ask import run
+from proxy.client.connection import connect
 from proxy.client.lines import read_places
 from proxy.config.model.settings import Origin, Proxy
 from proxy.flags.table import SOCKET_WORDS
+from tests.support.common import PATIENCE_SECONDS, wait_for
 from tests.support.control.site import World, a_server, control_world
 
+SIGNAL_SECONDS = 0.1  # between two, which each end a system call
 OF_CONNECTIONS = {"expert-mode", "experimental-mode", "operator", "prompt", "quit", "user"}
 STATE = "set server be/s1 state"
 
@@ -136,8 +140,9 @@ def test_no_socket_is_told_with_what_was_tried(asked: Asked, tmp_path: Path) -> 
         assert said in asked.of("-S", name, "show", "info")[2]
 
 
-def test_a_full_queue_is_waited_for(asked: Asked, tmp_path: Path) -> None:
-    path = str(tmp_path / "full")
+@contextmanager
+def full_queue(path: str) -> Iterator[socket.socket]:
+    """What listens there; connections fill its queue."""
     with socket.socket(socket.AF_UNIX) as listening, ExitStack() as clients:
         listening.bind(path)
         listening.listen(0)
@@ -146,9 +151,52 @@ def test_a_full_queue_is_waited_for(asked: Asked, tmp_path: Path) -> None:
             client = clients.enter_context(socket.socket(socket.AF_UNIX))
             client.setblocking(False)
             refused = client.connect_ex(path)
+        yield listening
+
+
+@contextmanager
+def signals_again_and_again() -> Iterator[list[int]]:
+    """Each ends a system call; the numbers of those that came."""
+    came: list[int] = []
+    former = signal.signal(signal.SIGALRM, lambda number, _: came.append(number))
+    signal.setitimer(signal.ITIMER_REAL, SIGNAL_SECONDS, SIGNAL_SECONDS)
+    try:
+        yield came
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, former)
+
+
+def test_a_full_queue_is_waited_for(asked: Asked, tmp_path: Path) -> None:
+    path = str(tmp_path / "full")
+    with full_queue(path):
         status, out, err = asked.of("-S", path, "--timeout", "1", "show", "info")
     assert (status, out) == (1, "")
     assert f"{path}: too many clients wait there, for 1 s: nothing was sent" in err
+
+
+def test_a_full_queue_is_waited_for_through_signals(asked: Asked, tmp_path: Path) -> None:
+    path = str(tmp_path / "full")
+    with full_queue(path), signals_again_and_again() as came:
+        status, out, err = asked.of("-S", path, "--timeout", "1", "show", "info")
+    assert len(came) > 1
+    assert (status, out) == (1, "")
+    assert f"{path}: too many clients wait there, for 1 s: nothing was sent" in err
+
+
+def test_a_place_that_becomes_free_behind_a_signal_is_taken(tmp_path: Path) -> None:
+    path = str(tmp_path / "full")
+    with full_queue(path) as listening, signals_again_and_again() as came:
+
+        def make_room() -> None:
+            wait_for(lambda: len(came) > 1, PATIENCE_SECONDS, "signals")
+            listening.accept()[0].close()
+
+        serving = threading.Thread(target=make_room)
+        serving.start()
+        with connect(path, {}, PATIENCE_SECONDS) as connection:
+            assert connection.getpeername() == path
+        serving.join(PATIENCE_SECONDS)
 
 
 ENDED = "the connection ended before the answer did"

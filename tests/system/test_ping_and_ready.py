@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,18 @@ class Edge:
             return answer.status, answer.read()
 
 
+@contextlib.contextmanager
+def queue_filled(path: str) -> Iterator[None]:
+    """No other client has a place in the queue of a stopped process."""
+    with contextlib.ExitStack() as clients:
+        refused = 0
+        while not refused:
+            client = clients.enter_context(socket.socket(socket.AF_UNIX))
+            client.setblocking(False)
+            refused = client.connect_ex(path)
+        yield
+
+
 def test_they_say_what_is_so(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     edge = Edge(tmp_path)
     with edge.program as program:
@@ -83,8 +96,10 @@ def test_they_say_what_is_so(tmp_path: Path, capfd: pytest.CaptureFixture[str]) 
 
         stand_still(main)
         status, told = edge.ping(capfd, 1)
-        os.kill(main, signal.SIGCONT)
         assert (status, "does not answer within 1 s" in told) == (1, True)
+        with queue_filled(f"{edge.pidfile}.ping"):
+            assert edge.ping(capfd, 1) == (status, told)
+        os.kill(main, signal.SIGCONT)
 
         wait_for(lambda: edge.ready() == (200, b"ready\n"), 15, "it is ready again")
         os.kill(main, signal.SIGUSR1)
