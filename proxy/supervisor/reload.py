@@ -44,7 +44,6 @@ from proxy.supervisor.limits import (
     FIRST_READY_LIMIT_MS,
     LEAVING_TICK_MS,
     RELOAD_LIMIT_MS,
-    SERVICES_END_LIMIT_MS,
     STARTING_TICK_MS,
 )
 from proxy.supervisor.listening import (
@@ -195,13 +194,13 @@ class Reload:
                 who = "resolverd or control" if self.new.children.workers_ready else "workers"
                 raise ReloadError(f"the new {who} did not become ready")
         elif self.step is Step.HANDING_OVER:
-            self._hand_over(now_ms, late=late)
+            self._hand_over(now_ms)
         elif self.step is Step.LEAVING:
             assert self._leaving is not None
             if self._leaving.over(now_ms):
                 self._conclude(self._leaving)
 
-    def _hand_over(self, now_ms: int, *, late: bool) -> None:
+    def _hand_over(self, now_ms: int) -> None:
         assert self.new is not None
         self.new.turn(now_ms, judge=True)
         if self._copying is None and self._old.services.silent:
@@ -209,7 +208,7 @@ class Reload:
         if self._copying is not None:
             if self._copying.advance():
                 self._switch(now_ms)
-        elif late:
+        elif self._old.services.undead(now_ms):
             raise ReloadError("the old resolverd or control did not end: is it traced?")
 
     def timeout_ms(self, now_ms: int) -> int:
@@ -297,7 +296,6 @@ class Reload:
 
     def _end_services(self, now_ms: int) -> None:
         self.step = Step.HANDING_OVER
-        self._deadline_ms = now_ms + SERVICES_END_LIMIT_MS
         self._old.services.give_way(now_ms)
 
     def _switch(self, now_ms: int) -> None:

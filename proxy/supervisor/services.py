@@ -18,7 +18,7 @@ from collections.abc import Iterable
 
 from proxy.runtime import Runtime, ring
 from proxy.supervisor.children import Child, Children
-from proxy.supervisor.limits import FINISH_LIMIT_MS, RETIRE_LIMIT_MS
+from proxy.supervisor.limits import FINISH_LIMIT_MS, RETIRE_LIMIT_MS, SERVICES_END_LIMIT_MS
 from shm.log_level import LogLevel
 from shm.processes import ProcessBoard
 from shm.states import ProcessCommand, ProcessState
@@ -35,6 +35,7 @@ class Services:
         self._runtime = runtime
         self._board = board
         self._kill_ms: int | None = None  # when a control that gives way has to be gone
+        self._killed_ms = 0  # the last kill of one that gives way
         self._finishing = False
 
     @property
@@ -53,6 +54,13 @@ class Services:
         """Neither writes a record any more."""
         gone = self._control.process is None
         return self._resolverd.process is None and (gone or self._retired)
+
+    def undead(self, now_ms: int) -> bool:
+        """One that gives way is there long after it was killed: something holds it.
+
+        Counted from the kill: a supervisor that had no turn has killed late, too.
+        """
+        return not self.silent and now_ms >= self._killed_ms + SERVICES_END_LIMIT_MS
 
     @property
     def finishing(self) -> bool:
@@ -77,6 +85,7 @@ class Services:
             child.watch.retire()
         self._finishing = False
         self._kill_ms = now_ms + RETIRE_LIMIT_MS
+        self._killed_ms = now_ms
         serves = self._board.status(self._control.position).state == ProcessState.READY
         self._control.expected.add(0)
         self._command(ProcessCommand.RETIRE, (self._control,))
@@ -99,6 +108,7 @@ class Services:
             self._runtime.log(LogLevel.WARNING, text)
             self._control.end(signal.SIGKILL)
             self._kill_ms = now_ms + FINISH_LIMIT_MS
+            self._killed_ms = now_ms
 
     def revive(self, now_ms: int) -> None:
         """No successor came: what has ended is replaced, a control that retires serves again."""

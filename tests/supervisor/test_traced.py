@@ -12,12 +12,14 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
+from proxy.supervisor.limits import SERVICES_END_LIMIT_MS
+from tests.support.common import PATIENCE_SECONDS, free_port, stand_still, wait_for
 from tests.support.supervisor.program import (
     Program,
     await_serving,
@@ -41,6 +43,11 @@ defaults
 listen web
     bind {host}:{port}
     server a 127.0.0.1:1
+"""
+NAMED = """
+    server b b.test:1 resolvers r init-addr none
+resolvers r
+    nameserver n 127.0.0.1:1
 """
 PTRACE_SEIZE = 0x4206
 TRACER = f"""
@@ -155,3 +162,20 @@ def test_a_reload_goes_on_though_a_tracer_holds_the_old_children(
         PATIENCE_SECONDS,
         "all are reaped",
     )
+
+
+def test_one_that_a_late_supervisor_kills_has_time_to_end(tmp_path: Path, address: Address) -> None:
+    path = tmp_path / "edge.cfg"
+    path.write_text(CONFIGURATION.format(host=HOST, port=address[1]) + NAMED)
+    with started(tmp_path, "-f", str(path)) as program:
+        await_serving(address)
+        control, resolverd = program.pid_of("control"), program.pid_of("resolverd")
+        stand_still(control)
+        program.signal(signal.SIGUSR2)
+        wait_for(lambda: not is_alive(resolverd), PATIENCE_SECONDS, "both give way", step=0.001)
+        stand_still(program.pid)
+        time.sleep(SERVICES_END_LIMIT_MS / 1_000)  # tidy: the supervisor is late
+        program.signal(signal.SIGCONT)
+        program.await_text("reload done: generation 2 serves")
+        assert f"ending old control ({control})" in program.text()
+        assert "reload failed" not in program.text()

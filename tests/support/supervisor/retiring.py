@@ -32,6 +32,6 @@ if __name__ == "__main__":
         reload_module.hand_over = hold  # type: ignore[attr-defined]
     services_module.FINISH_LIMIT_MS = int(os.environ.get("MILLRACE_FINISH_MS", PATIENCE_MS))  # type: ignore[attr-defined]
     services_module.RETIRE_LIMIT_MS = PATIENCE_MS  # type: ignore[attr-defined]
-    reload_module.SERVICES_END_LIMIT_MS = PATIENCE_MS  # type: ignore[attr-defined]
+    services_module.SERVICES_END_LIMIT_MS = PATIENCE_MS  # type: ignore[attr-defined]
     http_module.REQUEST_HEAD_SECONDS_MAX = PATIENCE_MS / 1_000  # type: ignore[attr-defined]
     sys.exit(run_cli(sys.argv[1:]))
