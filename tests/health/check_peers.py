@@ -43,8 +43,9 @@ listen edge
 {backends}
 """
 CHECK = "check inter 2s fall 1 rise 1"  # `timeout check` limits it: the machine may be busy
-# HAProxy adds the last error that it knows of, sometimes, be it another connection's.
-ERRNO = re.compile(r"(?<=SSL handshake failure) \([A-Z][a-z ]+\)")
+# HAProxy adds the last error that it knows of, sometimes, be it another connection's, or because the
+# server has closed meanwhile.
+ERRNO = re.compile(r"(?:(?<=handshake failure)|(?<= the configured one)) \([A-Z][a-z ]+\)")
 CHECKERS: list[int] = []  # processes that were found to check, the last one first
 ESTABLISHED = 1  # <netinet/tcp.h>
 Act = Callable[[socket.socket, bytearray], None]

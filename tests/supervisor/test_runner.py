@@ -195,7 +195,8 @@ def test_a_stopped_runner_is_replaced_and_its_programs_end(tmp_path: Path) -> No
         stand_still(runner)
         assert made.successor(runner)
         await_gone(runner)
-        assert f"runner ({runner}) does not answer" in made.program.output.read_text()
+        told = f"runner ({runner}) does not answer"
+        wait_for(lambda: told in made.program.output.read_text(), PATIENCE_SECONDS, told)
 
 
 def test_a_runner_whose_guard_is_killed_has_a_successor(tmp_path: Path) -> None:

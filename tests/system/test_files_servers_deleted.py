@@ -289,7 +289,7 @@ def test_one_that_tracked_another_leaves_no_trace(edge: Edge) -> None:
     edge.delete("s6")
     assert edge.ask("disable server edge/s2") == "\n"
     assert edge.ask("enable server edge/s2") == "\n"
-    assert "Server edge/s2 is UP" in log(edge)
+    wait_for(lambda: "Server edge/s2 is UP" in log(edge), PATIENCE_SECONDS, "s2 is up")
     wait_for(lambda: edge.shares(6)["s2"] == 2, PATIENCE_SECONDS, "s2 has its share")
     edge.delete("s2")
     wait_for(lambda: edge.shares(6) == {"s1": 3, "s3": 3}, PATIENCE_SECONDS, "s2 has none")

@@ -240,4 +240,5 @@ def test_lists_stay_as_they_are_where_there_are_no_addresses_for_others(
         told = program.ask(place.filled("add acl FILES/blocked 127.0.0.3"))
         assert told.startswith("The kernel refused the memory")
         assert place.met() == ["refused", "one", "one", "one", "one", "refused"]
-        assert "lists cannot be changed by the stats socket" in program.output.read_text()
+        told = "lists cannot be changed by the stats socket"
+        wait_for(lambda: told in program.output.read_text(), PATIENCE_SECONDS, told)

@@ -137,7 +137,7 @@ def test_everything_goes_by_the_new_name(edge: Edge) -> None:
     assert edge.sessions_of("pod-7") == 1
     assert "pod-7" in edge.ask("show servers state edge")
     assert "edge/pod-7" in edge.ask("show servers conn edge")
-    assert "server edge/slot2: renamed to pod-7." in edge.told
+    edge.until("server edge/slot2: renamed to pod-7.")
     assert "edge/pod-7" in edge.ask("show why edge/pod-7")
     events = edge.ask("show events state")
     assert "set server edge/slot2 name pod-7 [renamed slot2 -> pod-7]" in events
